@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+
+// Package bundle reads and writes bundles: ELF files that hold an application, described in doc/format.md.
+//
+//	┌──────────────────────┐ 0
+//	│ stub: ELF header,    │
+//	│ program headers,     │
+//	│ .note.glick (< 4096) │
+//	│ code                 │
+//	├──────────────────────┤ multiple of 4096
+//	│ .glick.data          │ chunks of file content
+//	├──────────────────────┤
+//	│ .xdg.desktop         │
+//	│ .xdg.icon.48 …       │
+//	│ .xdg.metainfo        │
+//	│ .glick.slice.0 …     │ indexes: names, modes, digests, chunk tables
+//	│ .glick.manifest      │
+//	├──────────────────────┤
+//	│ .shstrtab            │
+//	│ section headers      │
+//	└──────────────────────┘ end of the file
+//
+// Readers here are pure: they take an io.ReaderAt and a size, open nothing, and trust no number that they have not checked. A *Bundle and a
+// *Tree can be used by many goroutines at once when their reader can.
+package bundle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What can be wrong with a bundle, for errors.Is.
+var (
+	ErrNotBundle = errors.New("not a bundle")
+	ErrTruncated = errors.New("the bundle is incomplete")
+	ErrDamaged   = errors.New("the bundle is damaged")
+	ErrVersion   = errors.New("the bundle is of a newer format than this version of Glick knows")
+	ErrArch      = errors.New("the bundle is for another processor")
+)
+
+const (
+	// DefaultPrefix is where a bundle's tree appears to its processes unless the manifest says otherwise.
+	DefaultPrefix = "/opt/bundle"
+	// ModTime is the modification time of everything in a bundle, in seconds since 1970: 1980-01-01T00:00:00Z.
+	ModTime = 315532800
+	// FormatVersion is the version of the file format that this package reads and writes.
+	FormatVersion = 1
+)
+
+// Largest sizes, in bytes, of what a reader takes into memory.
+const (
+	maxManifest = 1 << 20
+	maxDesktop  = 1 << 20
+	maxIcon     = 4 << 20
+	maxMetainfo = 4 << 20
+	maxIndex    = 256 << 20
+)
+
+// Names of the sections.
+const (
+	sectionNote     = ".note.glick"
+	sectionData     = ".glick.data"
+	sectionManifest = ".glick.manifest"
+	sectionSlice    = ".glick.slice."
+	sectionDesktop  = ".xdg.desktop"
+	sectionIcon     = ".xdg.icon."
+	sectionSVG      = ".xdg.icon.svg"
+	sectionMetainfo = ".xdg.metainfo"
+)
+
+// Digest is the SHA-256 of some content.
+type Digest [sha256.Size]byte
+
+// String returns the digest in hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+func parseDigest(s string) (Digest, error) {
+	var d Digest
+	if len(s) != 2*len(d) {
+		return d, fmt.Errorf("%q is not a digest: %w", s, ErrDamaged)
+	}
+	if _, err := hex.Decode(d[:], []byte(s)); err != nil || d.String() != s {
+		return d, fmt.Errorf("%q is not a digest: %w", s, ErrDamaged)
+	}
+	return d, nil
+}
+
+// Section is a section of the bundle's ELF file.
+type Section struct {
+	Name   string
+	Offset int64 // in the file, in bytes
+	Size   int64 // in bytes
+}
+
+// Bundle is an open bundle. It reads from the reader that was given to Read as long as it is used.
+type Bundle struct {
+	r        io.ReaderAt
+	size     int64
+	sections []Section
+	manifest *Manifest
+	digest   Digest
+}
+
+// Read finds out what the bundle in the first size bytes of r is: it reads the ELF headers, the section table and the manifest, a few
+// kilobytes of any file. It does not check contents; each accessor checks what it returns. The caller keeps r open while the Bundle or
+// its Tree is used.
+//
+// Errors are ErrNotBundle, ErrTruncated, ErrDamaged, ErrVersion, or those of r.
+func Read(r io.ReaderAt, size int64) (*Bundle, error) {
+	file, err := readELF(r, size)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{r: r, size: size, sections: file.sections}
+	text, err := b.read(sectionManifest, maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	if text == nil {
+		return nil, fmt.Errorf("it has no manifest: %w", ErrDamaged)
+	}
+	b.digest = sha256.Sum256(text)
+	if b.manifest, err = parseManifest(text); err != nil {
+		return nil, err
+	}
+	if file.arch != b.manifest.Arch {
+		return nil, fmt.Errorf("its code is for %s, its manifest says %s: %w", file.arch, b.manifest.Arch, ErrDamaged)
+	}
+	data, ok := b.section(sectionData)
+	if !ok {
+		return nil, fmt.Errorf("it has no section %s: %w", sectionData, ErrDamaged)
+	}
+	for i, s := range b.manifest.Slices {
+		if s.DataOffset > data.Size || s.DataSize > data.Size-s.DataOffset {
+			return nil, fmt.Errorf("the data of slice %d is outside of %s: %w", i, sectionData, ErrDamaged)
+		}
+		if _, ok := b.section(sectionSlice + strconv.Itoa(i)); !ok {
+			return nil, fmt.Errorf("it has no section %s%d: %w", sectionSlice, i, ErrDamaged)
+		}
+	}
+	return b, nil
+}
+
+// Manifest returns what the bundle says about itself. The caller must not change it.
+func (b *Bundle) Manifest() *Manifest { return b.manifest }
+
+// Digest returns the digest of the manifest, which holds the digests of all else: the identity of the whole bundle.
+func (b *Bundle) Digest() Digest { return b.digest }
+
+// Size returns the size of the bundle file in bytes.
+func (b *Bundle) Size() int64 { return b.size }
+
+// Sections returns the sections that belong to Glick, in the order of the section table. Others, as the stub's own, are left out.
+func (b *Bundle) Sections() []Section { return slices.Clone(b.sections) }
+
+// DesktopFile returns the main desktop entry, or nil when the bundle has none.
+func (b *Bundle) DesktopFile() ([]byte, error) { return b.readChecked(sectionDesktop, maxDesktop) }
+
+// Metainfo returns the AppStream metainfo, or nil when the bundle has none.
+func (b *Bundle) Metainfo() ([]byte, error) { return b.readChecked(sectionMetainfo, maxMetainfo) }
+
+// SVGIcon returns the scalable icon, or nil when the bundle has none.
+func (b *Bundle) SVGIcon() ([]byte, error) { return b.readChecked(sectionSVG, maxIcon) }
+
+// Icon returns the PNG icon of exactly that width and height in pixels, or nil when the bundle has none.
+func (b *Bundle) Icon(size int) ([]byte, error) {
+	return b.readChecked(sectionIcon+strconv.Itoa(size), maxIcon)
+}
+
+// IconSizes returns the sizes in pixels of the PNG icons, ascending.
+func (b *Bundle) IconSizes() []int {
+	var sizes []int
+	for _, s := range b.sections {
+		if n, ok := iconSize(s.Name); ok {
+			sizes = append(sizes, n)
+		}
+	}
+	slices.Sort(sizes)
+	return sizes
+}
+
+// iconSize returns the size that a section's name says, when it is that of a PNG icon.
+func iconSize(section string) (int, bool) {
+	text, ok := strings.CutPrefix(section, sectionIcon)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 4096 || strconv.Itoa(n) != text {
+		return 0, false
+	}
+	return n, true
+}
+
+func (b *Bundle) section(name string) (Section, bool) {
+	for _, s := range b.sections {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Section{}, false
+}
+
+// read returns a section's bytes, or nil when there is no such section.
+func (b *Bundle) read(name string, limit int64) ([]byte, error) {
+	s, ok := b.section(name)
+	if !ok {
+		return nil, nil
+	}
+	if s.Size > limit {
+		return nil, fmt.Errorf("section %s has %d bytes, more than the %d allowed: %w", name, s.Size, limit, ErrDamaged)
+	}
+	data := make([]byte, s.Size)
+	if err := readFull(b.r, data, s.Offset); err != nil {
+		return nil, fmt.Errorf("cannot read section %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// readChecked is read with the digest compared to the one in the manifest.
+func (b *Bundle) readChecked(name string, limit int64) ([]byte, error) {
+	data, err := b.read(name, limit)
+	if data == nil || err != nil {
+		return nil, err
+	}
+	want, ok := b.manifest.digests[name]
+	if !ok {
+		return nil, fmt.Errorf("the manifest has no digest of section %s: %w", name, ErrDamaged)
+	}
+	if sha256.Sum256(data) != want {
+		return nil, fmt.Errorf("section %s differs from its digest: %w", name, ErrDamaged)
+	}
+	return data, nil
+}
+
+// readFull fills p from offset off. The end of the file is ErrTruncated, because every range is checked against the size before.
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	switch {
+	case n == len(p):
+		return nil
+	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return ErrTruncated
+	}
+	return err
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+
+package bundle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// The index of a slice, as doc/format.md describes it: a header, then entries, contents, chunks, extended attributes and strings without
+// gaps. All numbers are little endian.
+const (
+	indexMagic      = "GlickIdx"
+	indexVersion    = 1
+	indexHeaderSize = 64
+	entrySize       = 24
+	contentSize     = 56
+	chunkSize       = 48
+
+	maxName  = 255     // bytes of a name, as in Linux
+	maxPath  = 4095    // bytes of a path or of a link's target, as in Linux
+	maxChunk = 4 << 20 // uncompressed bytes of a chunk
+	minShift = 12      // smallest chunk of a content that has several: 4 KiB
+	maxShift = 22      // largest: maxChunk
+
+	noXattrs  = math.MaxUint32
+	maxXattrs = 64 // of one entry
+)
+
+// File types and permissions of entries, as in stat(2).
+const (
+	modeType = 0o170000
+	modeDir  = 0o040000
+	modeFile = 0o100000
+	modeLink = 0o120000
+	modePerm = 0o777
+)
+
+// index is a slice's index that parseIndex has found to be sound. Numbers are taken from its bytes when they are needed, so that an index
+// costs little more memory than its size.
+type index struct {
+	entries, contents, chunks, xattrs, strings []byte
+
+	dataSize int64 // stored bytes of the slice
+	size     int64 // uncompressed bytes of its contents
+}
+
+// entry is a name in the tree.
+type entry struct {
+	nameOff uint32
+	nameLen uint16
+	mode    uint16
+	parent  uint32
+	a, b    uint32 // folder: first child and count; file: content; link: place and length of the target
+	xattr   uint32
+}
+
+func (x *index) entryCount() int   { return len(x.entries) / entrySize }
+func (x *index) contentCount() int { return len(x.contents) / contentSize }
+func (x *index) chunkCount() int   { return len(x.chunks) / chunkSize }
+
+func (x *index) entry(i int) entry {
+	p, le := x.entries[i*entrySize:][:entrySize], binary.LittleEndian
+	return entry{le.Uint32(p), le.Uint16(p[4:]), le.Uint16(p[6:]), le.Uint32(p[8:]), le.Uint32(p[12:]), le.Uint32(p[16:]), le.Uint32(p[20:])}
+}
+
+func (e entry) isDir() bool { return e.mode&modeType == modeDir }
+
+// content is the content of files.
+type content struct {
+	digest Digest
+	size   uint64
+	chunk  uint32 // the first one
+	skip   uint32 // bytes of that chunk that belong to others; only when shift is 0
+	shift  uint32 // 0: all is in one chunk; else chunks of 1<<shift bytes, the last one shorter
+}
+
+func (x *index) content(i int) content {
+	p, le := x.contents[i*contentSize:][:contentSize], binary.LittleEndian
+	return content{Digest(p[:32]), le.Uint64(p[32:]), le.Uint32(p[40:]), le.Uint32(p[44:]), le.Uint32(p[48:])}
+}
+
+// chunk returns a chunk without its slice.
+func (x *index) chunk(i int) Chunk {
+	p, le := x.chunks[i*chunkSize:][:chunkSize], binary.LittleEndian
+	return Chunk{Digest: Digest(p[:32]), Offset: int64(le.Uint64(p[32:])), Stored: le.Uint32(p[40:]), Raw: le.Uint32(p[44:])}
+}
+
+// text returns a name or target that was checked to be inside of the strings.
+func (x *index) text(off, n uint32) []byte { return x.strings[off:][:n] }
+
+func (x *index) name(e entry) []byte { return x.text(e.nameOff, uint32(e.nameLen)) }
+
+// parseIndex checks every number and every rule of an index, so that nothing that uses it needs to. It keeps data.
+// The error is ErrDamaged or ErrVersion. The time it takes grows no faster than the size of data.
+func parseIndex(data []byte) (*index, error) {
+	le := binary.LittleEndian
+	switch {
+	case len(data) < indexHeaderSize || string(data[:8]) != indexMagic:
+		return nil, damaged("it does not begin like an index")
+	case le.Uint32(data[8:]) != indexVersion || le.Uint32(data[12:]) != 0:
+		return nil, fmt.Errorf("index version %d, flags %#x: %w", le.Uint32(data[8:]), le.Uint32(data[12:]), ErrVersion)
+	case le.Uint32(data[36:]) != 0 || le.Uint64(data[56:]) != 0:
+		return nil, damaged("reserved bytes are used")
+	}
+	x := &index{}
+	rest := data[indexHeaderSize:]
+	for _, part := range []struct {
+		at, size int
+		to       *[]byte
+	}{{16, entrySize, &x.entries}, {20, contentSize, &x.contents}, {24, chunkSize, &x.chunks}, {28, 1, &x.xattrs}, {32, 1, &x.strings}} {
+		// Four bytes times at most 56 cannot overflow 64 bits.
+		n := uint64(le.Uint32(data[part.at:])) * uint64(part.size)
+		if n > uint64(len(rest)) {
+			return nil, damaged("a table is longer than the index")
+		}
+		*part.to, rest = rest[:n:n], rest[n:]
+	}
+	if len(rest) != 0 {
+		return nil, damaged("%d bytes follow the index", len(rest))
+	}
+	dataSize, size := le.Uint64(data[40:]), le.Uint64(data[48:])
+	if dataSize > maxContent || size > maxContent {
+		return nil, damaged("impossible sizes")
+	}
+	x.dataSize, x.size = int64(dataSize), int64(size)
+	if err := x.checkChunks(); err != nil {
+		return nil, err
+	}
+	if err := x.checkContents(); err != nil {
+		return nil, err
+	}
+	if err := x.checkEntries(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+func damaged(format string, a ...any) error {
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), ErrDamaged)
+}
+
+func (x *index) checkChunks() error {
+	for i := range x.chunkCount() {
+		switch c := x.chunk(i); {
+		case c.Raw == 0 || c.Raw > maxChunk || c.Stored > c.Raw:
+			return damaged("chunk %d has impossible sizes", i)
+		case c.Offset < 0 || c.Offset > x.dataSize || int64(c.Stored) > x.dataSize-c.Offset:
+			return damaged("chunk %d is outside of the slice's data", i)
+		}
+	}
+	return nil
+}
+
+func (x *index) checkContents() error {
+	var last Digest
+	var total uint64
+	chunks := uint64(x.chunkCount())
+	left := chunks // no two contents of several chunks share one, so this bounds the work
+	for i := range x.contentCount() {
+		c := x.content(i)
+		if i > 0 && bytes.Compare(last[:], c.digest[:]) >= 0 {
+			return damaged("the contents are not in order")
+		}
+		last = c.digest
+		if c.size > maxContent || binary.LittleEndian.Uint32(x.contents[i*contentSize+52:]) != 0 {
+			return damaged("content %d has an impossible size", i)
+		}
+		if total += c.size; total > maxContent {
+			return damaged("the contents have an impossible size together")
+		}
+		switch {
+		case c.size == 0:
+			if c.chunk != 0 || c.skip != 0 || c.shift != 0 {
+				return damaged("content %d is empty and has chunks", i)
+			}
+		case c.shift == 0:
+			if uint64(c.chunk) >= chunks || uint64(c.skip)+c.size > uint64(x.chunk(int(c.chunk)).Raw) {
+				return damaged("content %d is outside of its chunk", i)
+			}
+		case c.shift < minShift || c.shift > maxShift || c.skip != 0:
+			return damaged("content %d has an impossible chunk size", i)
+		default:
+			n := (c.size + 1<<c.shift - 1) >> c.shift
+			if n > left || uint64(c.chunk) > chunks-n {
+				return damaged("content %d has chunks that are not there", i)
+			}
+			left -= n
+			for k := range n {
+				want := min(uint64(1)<<c.shift, c.size-k<<c.shift)
+				if uint64(x.chunk(int(uint64(c.chunk)+k)).Raw) != want {
+					return damaged("content %d has a chunk of a wrong size", i)
+				}
+			}
+		}
+	}
+	if total != uint64(x.size) {
+		return damaged("the contents have %d bytes together, the index says %d", total, x.size)
+	}
+	return nil
+}
+
+// checkEntries proves that the entries are one tree: in breadth-first order each folder's children are the next entries that nothing had yet.
+func (x *index) checkEntries() error {
+	count := x.entryCount()
+	if count == 0 || count > math.MaxInt32 {
+		return damaged("it has no root folder")
+	}
+	pathLen := make([]uint16, count)
+	next := 1
+	var before []byte
+	for i := range count {
+		e := x.entry(i)
+		if uint64(e.nameOff)+uint64(e.nameLen) > uint64(len(x.strings)) {
+			return damaged("the name of entry %d is outside of the strings", i)
+		}
+		name := x.name(e)
+		if i == 0 {
+			if len(name) != 0 || e.parent != 0 || !e.isDir() {
+				return damaged("the first entry is not a root folder")
+			}
+		} else {
+			switch {
+			case i >= next:
+				return damaged("entry %d is in no folder", i)
+			case int(e.parent) >= i:
+				return damaged("entry %d is before its folder", i)
+			case !validName(name):
+				return damaged("entry %d has an impossible name", i)
+			}
+			parent := x.entry(int(e.parent))
+			if !parent.isDir() || uint64(i) < uint64(parent.a) || uint64(i) >= uint64(parent.a)+uint64(parent.b) {
+				return damaged("entry %d is not in its folder", i)
+			}
+			if uint32(i) > parent.a && bytes.Compare(before, name) >= 0 {
+				return damaged("entry %d is not in order, or twice", i)
+			}
+			n := int(pathLen[e.parent]) + 1 + len(name)
+			if n > maxPath {
+				return damaged("the path of entry %d is longer than %d bytes", i, maxPath)
+			}
+			pathLen[i] = uint16(n)
+		}
+		before = name
+		if e.mode&^(modeType|modePerm) != 0 {
+			return damaged("entry %d has an impossible mode", i)
+		}
+		if e.xattr != noXattrs {
+			if err := x.eachXattr(e.xattr, func(_, _ []byte) {}); err != nil {
+				return damaged("entry %d: %v", i, err)
+			}
+		}
+		switch e.mode & modeType {
+		case modeDir:
+			if uint64(e.a) != uint64(next) || uint64(e.b) > uint64(count-next) {
+				return damaged("the content of folder %d is not where it must be", i)
+			}
+			next += int(e.b)
+		case modeFile:
+			if uint64(e.a) >= uint64(x.contentCount()) || e.b != 0 {
+				return damaged("file %d has no content", i)
+			}
+		case modeLink:
+			if e.b == 0 || e.b > maxPath || uint64(e.a)+uint64(e.b) > uint64(len(x.strings)) || bytes.IndexByte(x.text(e.a, e.b), 0) >= 0 {
+				return damaged("link %d has an impossible target", i)
+			}
+		default:
+			return damaged("entry %d is of an unknown type", i)
+		}
+	}
+	if next != count {
+		return damaged("entries are missing")
+	}
+	return nil
+}
+
+// validName accepts what Linux accepts as the name of a folder's entry.
+func validName(name []byte) bool {
+	return len(name) > 0 && len(name) <= maxName && !bytes.ContainsAny(name, "/\x00") && string(name) != "." && string(name) != ".."
+}
+
+// xattr reads one record of the table of extended attributes.
+func (x *index) xattr(off uint32) (map[string]string, error) {
+	m := make(map[string]string)
+	err := x.eachXattr(off, func(name, value []byte) { m[string(name)] = string(value) })
+	return m, err
+}
+
+// eachXattr walks through a record: u16 count, then for each u16 length of the name, u16 length of the value, name, value. Names ascend. A
+// count limit keeps the check of many entries that share one record short.
+func (x *index) eachXattr(off uint32, do func(name, value []byte)) error {
+	bad := errors.New("its extended attributes are wrong")
+	if uint64(off) > uint64(len(x.xattrs)) || len(x.xattrs)-int(off) < 2 {
+		return bad
+	}
+	p, le := x.xattrs[off:], binary.LittleEndian
+	count := int(le.Uint16(p))
+	if p = p[2:]; count == 0 || count > maxXattrs {
+		return bad
+	}
+	var before []byte
+	for range count {
+		if len(p) < 4 {
+			return bad
+		}
+		n, v := int(le.Uint16(p)), int(le.Uint16(p[2:]))
+		if p = p[4:]; n == 0 || n > maxName || n+v > len(p) {
+			return bad
+		}
+		name := p[:n]
+		if bytes.Compare(name, before) <= 0 || bytes.IndexByte(name, 0) >= 0 {
+			return bad
+		}
+		do(name, p[n:n+v])
+		before, p = name, p[n+v:]
+	}
+	return nil
+}
