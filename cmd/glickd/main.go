@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+
+// Command glickd is the session service: it serves the files of running bundles, watches the bundle folders, and keeps
+// what the desktop shows of them up to date. It runs once in a session and needs no privileges.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker (-X main.version=…).
+var version = "0.0.0-dev"
+
+const usage = `Usage: glickd [--help] [--version]
+
+The session service of Glick: it serves the files of running bundles, watches
+~/Apps and the bundle folders of the system, and keeps menu entries, icons, file
+types and services of the installed bundles up to date. It is started by the
+session, or by D-Bus when it is needed; a second one ends at once.
+`
+
+func main() {
+	f := flag.NewFlagSet("glickd", flag.ExitOnError)
+	f.Usage = func() { fmt.Fprint(f.Output(), usage) }
+	showVersion := f.Bool("version", false, "print the version")
+	_ = f.Parse(os.Args[1:]) // it exits on errors
+	switch {
+	case *showVersion:
+		fmt.Println("glickd", version)
+		return
+	case f.NArg() > 0:
+		f.Usage()
+		os.Exit(2)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	// After the first signal the next one ends glickd at once, whatever it is still waiting for.
+	context.AfterFunc(ctx, stop)
+	err := serve(ctx, log)
+	stop()
+	switch {
+	case errors.Is(err, errRunning):
+		log.Info("another glickd serves this session already")
+	case err != nil:
+		log.Error("cannot go on", "error", err)
+		os.Exit(1)
+	}
+}

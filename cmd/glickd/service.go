@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/adrg/xdg"
+	"golang.org/x/sys/unix"
+
+	"glick.org/glick/runtime/session"
+	"glick.org/glick/xdgexport"
+	"glick.org/glick/xdgexport/apps"
+)
+
+// errRunning says that the session has a service already.
+var errRunning = errors.New("another one is running")
+
+// cleanTime is the time between two looks at files that were put aside and may be brought back by their window.
+const cleanTime = time.Minute
+
+// service ties the parts together: the folders, the desktop, the bus, the running instances.
+type service struct {
+	log *slog.Logger
+	bus *bus // nil without a session bus
+
+	syncs chan syncRequest // to the one goroutine that syncs
+
+	// Owned by that goroutine.
+	reported map[string]string // files that were reported, with what
+	left     map[xdgexport.LeftOut]bool
+	shown    map[string]string // file and version of each shown id
+}
+
+type syncRequest struct {
+	done chan<- error // nil when nobody waits
+}
+
+// serve runs the service until ctx ends, and then until no instance needs it any more.
+func serve(ctx context.Context, log *slog.Logger) error {
+	lock, err := lockSession()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	// Bundles can be copied to ~/Apps only if it is there.
+	if home, err := apps.Home(); err != nil {
+		log.Warn("no folder for applications", "error", err)
+	} else if err := os.MkdirAll(home, 0o755); err != nil {
+		log.Warn("cannot make the folder for applications", "error", err)
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	s := &service{
+		log: log, syncs: make(chan syncRequest, 16),
+		reported: map[string]string{}, left: map[xdgexport.LeftOut]bool{}, shown: map[string]string{},
+	}
+	if s.bus, err = connectBus(ctx, s.requestSync); errors.Is(err, errRunning) {
+		return err
+	} else if err != nil {
+		log.Info("no session bus; other programs cannot ask for a sync", "error", err)
+	} else {
+		defer s.bus.close()
+		// Without its bus the session is over.
+		context.AfterFunc(s.bus.gone(), end)
+	}
+
+	var parts sync.WaitGroup
+	parts.Go(func() { s.syncLoop(ctx) })
+	parts.Go(func() {
+		if err := apps.Watch(ctx, s.folderChanged); err != nil {
+			log.Error("changes of the bundle folders are not seen", "error", err)
+		}
+	})
+	parts.Go(func() {
+		err := session.Serve(ctx, session.Options{Log: log, Changed: s.changed})
+		if err != nil && ctx.Err() == nil {
+			// Bundles then serve themselves; the folders still want watching.
+			log.Error("cannot serve the files of bundles", "error", err)
+		}
+	})
+	log.Info("started", "version", version, "pid", os.Getpid())
+	parts.Wait()
+	log.Info("ended")
+	return nil
+}
+
+// lockSession makes sure that there is one service in a session. The lock falls with the process.
+func lockSession() (*os.File, error) {
+	dir, err := session.Dir()
+	if err != nil {
+		// No XDG_RUNTIME_DIR: no running bundles to serve, but folders to watch.
+		dir = filepath.Join(xdg.CacheHome, "glick")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the service's folder: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "glickd.lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the service's lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errRunning
+		}
+		return nil, fmt.Errorf("cannot lock the session: %w", err)
+	}
+	return f, nil
+}
+
+// folderChanged asks for a sync that nobody waits for.
+func (s *service) folderChanged() {
+	select {
+	case s.syncs <- syncRequest{}:
+	default: // enough of them wait already
+	}
+}
+
+// requestSync asks for a sync and waits for it.
+func (s *service) requestSync(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case s.syncs <- syncRequest{done}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *service) syncLoop(ctx context.Context) {
+	clean := time.NewTimer(0)
+	defer clean.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-clean.C:
+			if apps.Clean() > 0 {
+				clean.Reset(cleanTime)
+			}
+		case r := <-s.syncs:
+			// One sync answers all who have asked until it begins.
+			waiting := []syncRequest{r}
+			for more := true; more; {
+				select {
+				case r := <-s.syncs:
+					waiting = append(waiting, r)
+				default:
+					more = false
+				}
+			}
+			err := s.sync(ctx)
+			for _, r := range waiting {
+				if r.done != nil {
+					r.done <- err
+				}
+			}
+			clean.Reset(cleanTime)
+		}
+	}
+}
+
+func (s *service) sync(ctx context.Context) error {
+	list, problems, err := apps.List()
+	if err != nil {
+		s.log.Error("cannot look into the bundle folders", "error", err)
+		return err
+	}
+	before := s.reported
+	s.reported = map[string]string{}
+	for _, p := range problems {
+		s.reported[p.File] = p.Err.Error()
+		if before[p.File] == p.Err.Error() {
+			continue // said once
+		}
+		if p.Incomplete() {
+			s.log.Info("not complete yet", "file", p.File)
+		} else {
+			s.log.Warn("not a usable bundle", "file", p.File, "error", p.Err)
+		}
+	}
+	shown := map[string]string{}
+	for _, a := range list {
+		if a.Default {
+			shown[a.ID] = a.File + " " + a.Version
+			if s.shown[a.ID] != shown[a.ID] {
+				s.log.Info("installed", "id", a.ID, "version", a.Version, "file", a.File)
+			}
+		}
+	}
+	for id := range s.shown {
+		if shown[id] == "" {
+			s.log.Info("uninstalled", "id", id)
+		}
+	}
+	changed := len(shown) != len(s.shown)
+	for id, v := range shown {
+		changed = changed || s.shown[id] != v
+	}
+	s.shown = shown
+
+	res, err := xdgexport.Sync(ctx, list, xdgexport.Options{})
+	if err != nil {
+		s.log.Error("cannot show all applications in the desktop", "error", err)
+	}
+	left := map[xdgexport.LeftOut]bool{}
+	for _, l := range res.Left {
+		left[l] = true
+		if !s.left[l] {
+			s.log.Info("left out", "id", l.App, "what", l.Origin, "why", l.Reason)
+		}
+	}
+	s.left = left
+	if res.Changed() {
+		s.log.Info("synced", "written", len(res.Written), "removed", len(res.Removed))
+	}
+	if changed || res.Changed() {
+		s.changed()
+	}
+	return err
+}
+
+// changed tells whoever listens that installed or running applications have changed.
+func (s *service) changed() {
+	if s.bus != nil {
+		s.bus.emitChanged()
+	}
+}

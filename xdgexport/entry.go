@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+
+package xdgexport
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"glick.org/glick/bundle/keyfile"
+)
+
+const (
+	entryGroup   = "Desktop Entry"
+	actionPrefix = "Desktop Action "
+	maxEntry     = 1 << 20
+	maxActions   = 32
+	maxValue     = 16 << 10
+)
+
+// The keys of a desktop entry that are taken over as they are, by what their values may be (Desktop Entry Specification
+// 1.5, "Recognized desktop entry keys", and those in common use that only tell about the application). Not taken over:
+// Path, URL and what runs or loads something in the programs that read the entry. Exec, TryExec, Icon, MimeType, Actions
+// and DBusActivatable are rewritten.
+var (
+	textKeys = []string{"Name", "GenericName", "Comment", "Keywords", "X-GNOME-FullName"} // may be translated
+	wordKeys = []string{
+		"Version", "Categories", "OnlyShowIn", "NotShowIn", "StartupWMClass", "Implements", "X-Purism-FormFactor", "X-KDE-FormFactors",
+	}
+	boolKeys = []string{
+		"NoDisplay", "Terminal", "StartupNotify", "PrefersNonDefaultGPU", "SingleMainWindow", "X-GNOME-SingleWindow", "X-GNOME-UsesNotifications",
+	}
+)
+
+var (
+	actionName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+	localised  = regexp.MustCompile(`^([A-Za-z0-9-]+)\[([A-Za-z0-9_.@-]{1,40})\]$`)
+	iconName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
+	wmClass    = regexp.MustCompile(`^[\pL\pN ._:;/+*()@-]{1,200}$`)
+)
+
+// planEntries shows the desktop entries that carry the bundle's name. Without any, the one that every bundle has for
+// file managers becomes the application's.
+func (p *planner) planEntries() {
+	p.each("share/applications", ".desktop", func(stem, origin string, data []byte) {
+		p.planEntry(stem, origin, data)
+	})
+	if !p.paths["applications/"+p.id+".desktop"] {
+		const origin = ".xdg.desktop"
+		data, err := p.b.DesktopFile()
+		switch {
+		case err != nil:
+			p.leave(origin, err.Error())
+		case len(data) > 0:
+			p.planEntry(p.id, origin, data)
+		}
+	}
+}
+
+func (p *planner) planEntry(stem, origin string, data []byte) {
+	content, notes, err := p.rewriteEntry(stem, data)
+	for _, n := range notes {
+		p.leave(origin, n)
+	}
+	if err != nil {
+		p.leave(origin, err.Error())
+		return
+	}
+	p.add("applications/"+stem+".desktop", origin, content)
+}
+
+// rewriteEntry makes the entry that is shown of one in the bundle. stem is the name it will have.
+func (p *planner) rewriteEntry(stem string, data []byte) (content []byte, notes []string, err error) {
+	if len(data) > maxEntry {
+		return nil, nil, fmt.Errorf("it is too large (%d bytes, at most %d)", len(data), maxEntry)
+	}
+	f, err := keyfile.Parse(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	g := f.Group(entryGroup)
+	switch {
+	case g == nil:
+		return nil, nil, errors.New("it is not a desktop entry")
+	case g.String("Type") != "Application":
+		return nil, nil, errors.New("it is not the entry of an application")
+	case g.String("Hidden") == "true":
+		return nil, nil, errors.New("it says that it is deleted (Hidden)")
+	case strings.TrimSpace(g.String("Name")) == "":
+		return nil, nil, errors.New("it has no name")
+	}
+	out := &keyfile.File{}
+	o := out.Add(entryGroup)
+	o.Set("Type", "Application")
+	copyKeys(o, g)
+
+	// What it starts.
+	activatable := g.String("DBusActivatable") == "true" && p.names[stem]
+	words, note, err := p.entryCommand(g, stem)
+	if err != nil {
+		return nil, nil, err
+	}
+	if note != "" {
+		notes = append(notes, note)
+	}
+	o.Set("Exec", keyfile.Escape(joinExec(words)))
+	o.Set("TryExec", keyfile.Escape(p.start.glick))
+	if activatable {
+		o.Set("DBusActivatable", "true")
+	}
+
+	if icon := p.icon(g.String("Icon"), true); icon != "" {
+		o.Set("Icon", icon)
+	}
+	if types := p.types(g.List("MimeType")); len(types) > 0 {
+		o.SetList("MimeType", types)
+	}
+
+	var actions []string
+	for _, name := range g.List("Actions") {
+		a := f.Group(actionPrefix + name)
+		if a == nil || !actionName.MatchString(name) || slices.Contains(actions, name) || a.String("Name") == "" {
+			continue
+		}
+		if len(actions) == maxActions {
+			notes = append(notes, "it has too many actions")
+			break
+		}
+		cmd, ok := p.actionCommand(a, activatable)
+		if !ok {
+			notes = append(notes, "the program of its action "+name+" is not in the bundle")
+			continue
+		}
+		actions = append(actions, name)
+		ao := out.Add(actionPrefix + name)
+		copyKeys(ao, a)
+		if icon := p.icon(a.String("Icon"), false); icon != "" {
+			ao.Set("Icon", icon)
+		}
+		if len(cmd) > 0 {
+			ao.Set("Exec", keyfile.Escape(joinExec(cmd)))
+		}
+	}
+	if len(actions) > 0 {
+		o.SetList("Actions", actions)
+	}
+	o.Set("X-Glick-Id", p.id)
+	return out.Bytes(), notes, nil
+}
+
+// entryCommand gives what an entry starts. The main entry of a bundle always starts something: its Exec may be a
+// wrapper of the host (env, sh) that the bundle's own program is started by.
+func (p *planner) entryCommand(g *keyfile.Group, stem string) (words []string, note string, err error) {
+	line, has := g.Get("Exec")
+	if has {
+		words, err = splitExec(keyfile.Unescape(line))
+		if err == nil {
+			if cmd, ok := p.start.command(cleanArgs(words)); ok {
+				return cmd, "", nil
+			}
+			err = errors.New("the program that it starts is not in the bundle")
+		}
+	} else {
+		err = errors.New("it starts nothing (no Exec)")
+	}
+	if stem != p.id || !p.tree.program(p.start.main) {
+		return nil, "", err
+	}
+	codes := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w != "%f" && w != "%F" && w != "%u" && w != "%U" })
+	if !has {
+		codes = []string{"%U"}
+	}
+	return p.start.start(p.start.main, codes), err.Error() + "; the bundle's main program is used", nil
+}
+
+// actionCommand gives what an action starts: nothing, if it is activated by D-Bus and says nothing itself.
+func (p *planner) actionCommand(a *keyfile.Group, activatable bool) ([]string, bool) {
+	line, has := a.Get("Exec")
+	if !has {
+		return nil, activatable
+	}
+	words, err := splitExec(keyfile.Unescape(line))
+	if err != nil {
+		return nil, false
+	}
+	return p.start.command(cleanArgs(words))
+}
+
+// icon gives the name to show for an Icon key. A name of the bundle's own stays; for the application itself any other
+// becomes the bundle's icon; an action may have one of the desktop's.
+func (p *planner) icon(name string, app bool) string {
+	switch {
+	case p.icons[name]:
+		return name
+	case app && p.icons[p.id]:
+		return p.id
+	case !app && iconName.MatchString(name):
+		return name
+	}
+	return ""
+}
+
+// types gives the MIME types that an entry may ask to open, each once.
+func (p *planner) types(list []string) []string {
+	var kept []string
+	for _, t := range list {
+		if validType(t) && !slices.Contains(kept, t) && len(kept) < 1000 {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// copyKeys takes over the keys of the allow-list whose values are what they should be.
+func copyKeys(to, from *keyfile.Group) {
+	for _, key := range from.Keys() {
+		value, _ := from.Get(key)
+		base := key
+		if m := localised.FindStringSubmatch(key); m != nil {
+			base = m[1]
+			if !slices.Contains(textKeys, base) {
+				continue
+			}
+		}
+		ok := false
+		switch {
+		case len(value) > maxValue || !printable(value):
+		case slices.Contains(textKeys, base):
+			// Escaped control characters are no more welcome than plain ones.
+			ok = printable(keyfile.Unescape(value))
+		case slices.Contains(boolKeys, base):
+			ok = value == "true" || value == "false"
+		case slices.Contains(wordKeys, base):
+			ok = wmClass.MatchString(value)
+		}
+		if ok {
+			to.Set(key, value)
+		}
+	}
+}
