@@ -33,7 +33,7 @@ var program = sync.OnceValues(func() (map[string][]byte, error) {
 	all := make(map[string][]byte)
 	for arch, goarch := range map[string]string{"x86_64": "amd64", "aarch64": "arm64"} {
 		out := filepath.Join(dir, arch)
-		cmd := exec.Command(filepath.Join(runtime.GOROOT(), "bin", "go"), "build", "-trimpath", "-ldflags=-s -w", "-o", out, source)
+		cmd := exec.Command(goCommand(), "build", "-trimpath", "-ldflags=-s -w", "-o", out, source)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch, "GOFLAGS=", "GO111MODULE=off", "GOCACHE="+goCache(dir))
 		if message, err := cmd.CombinedOutput(); err != nil {
 			return nil, &buildError{string(message), err}
@@ -52,6 +52,18 @@ type buildError struct {
 
 func (e *buildError) Error() string { return e.err.Error() + ": " + e.message }
 
+// goCommand finds the Go toolchain, or nothing when a test binary runs where there is none.
+func goCommand() string {
+	if p, err := exec.LookPath("go"); err == nil {
+		return p
+	}
+	p := filepath.Join(runtime.GOROOT(), "bin", "go")
+	if _, err := os.Stat(p); err != nil {
+		return ""
+	}
+	return p
+}
+
 // goCache is the caller's build cache when there is one.
 func goCache(dir string) string {
 	if c := os.Getenv("GOCACHE"); c != "" {
@@ -65,8 +77,8 @@ func goCache(dir string) string {
 
 func stub(t testing.TB, arch string) []byte {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(runtime.GOROOT(), "bin", "go")); err != nil {
-		t.Skipf("no Go toolchain to build a stub with: %v", err)
+	if goCommand() == "" {
+		t.Skip("no Go toolchain to build a stub with")
 	}
 	all, err := program()
 	if err != nil {

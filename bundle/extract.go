@@ -234,17 +234,17 @@ func (x *extraction) file(dir int, n Node, info Info) error {
 			return err
 		}
 		size := min(int64(c.Raw)-in, info.Size-off)
-		if hole = c.Stored == 0; !hole {
-			if c != x.last || x.buf == nil {
-				x.last = Chunk{}
-				if x.buf, err = x.tree.ReadChunk(c, x.buf); err != nil {
-					return err
-				}
-				x.last = c
-			}
-			if err := x.tree.CheckPart(n, x.buf); err != nil {
+		if c != x.last || x.buf == nil {
+			x.last = Chunk{}
+			if x.buf, err = x.tree.ReadChunk(c, x.buf); err != nil {
 				return err
 			}
+			x.last = c
+		}
+		if err := x.tree.CheckPart(n, x.buf); err != nil {
+			return err
+		}
+		if hole = c.Stored == 0; !hole {
 			if _, err := f.WriteAt(x.buf[in:in+size], off); err != nil {
 				return err
 			}

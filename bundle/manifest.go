@@ -3,6 +3,8 @@
 package bundle
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"path"
 	"strconv"
@@ -17,6 +19,9 @@ const (
 	maxSlices  = 4096
 	maxContent = 1 << 50 // largest sum of file sizes in a slice, in bytes; far beyond any disk, so that sums cannot overflow
 )
+
+// manifestEnd begins the last group of a manifest.
+const manifestEnd = "[Manifest]\nDigest="
 
 // Manifest is what a bundle says about itself.
 type Manifest struct {
@@ -50,6 +55,14 @@ type SliceInfo struct {
 func parseManifest(text []byte) (*Manifest, error) {
 	fail := func(format string, a ...any) (*Manifest, error) {
 		return nil, fmt.Errorf("its manifest is wrong: %s: %w", fmt.Sprintf(format, a...), ErrDamaged)
+	}
+	// The last group has the digest of all before it, so that no accident to the manifest goes unseen. (It protects from nobody.)
+	end := bytes.LastIndex(text, []byte(manifestEnd))
+	if end < 0 {
+		return fail("its end is missing")
+	}
+	if tail := string(text[end+len(manifestEnd):]); tail != Digest(sha256.Sum256(text[:end])).String()+"\n" {
+		return fail("it differs from its own digest")
 	}
 	f, err := keyfile.Parse(text)
 	if err != nil {
@@ -236,5 +249,6 @@ func (m *Manifest) bytes(digests []string) []byte {
 			}
 		}
 	}
-	return f.Bytes()
+	text := f.Bytes()
+	return fmt.Appendf(text, "%s%s\n", manifestEnd, Digest(sha256.Sum256(text)))
 }

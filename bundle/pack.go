@@ -105,9 +105,9 @@ func (p *Plan) pack(ctx context.Context, w *counter) (*packedSlice, error) {
 		})
 	}
 	var chunks []Chunk
+	base := w.n
 	g.Go(func() error {
 		known := make(map[Digest]int64)
-		base := w.n
 		var done int64
 		for j := range order {
 			var c packedChunk
@@ -140,7 +140,6 @@ func (p *Plan) pack(ctx context.Context, w *counter) (*packedSlice, error) {
 		}
 		return ctx.Err()
 	})
-	base := w.n
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}

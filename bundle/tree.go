@@ -92,13 +92,21 @@ func (b *Bundle) Tree() (*Tree, error) {
 	}
 	t.unite()
 	var err error
-	// The capacity limit makes a chunk that would unpack to more than it says an error before it takes the memory.
-	t.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
+	if t.decoder, err = newDecoder(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// newDecoder returns what unpacks chunks. The capacity limit makes a chunk that would unpack to more than it says an error before it takes
+// the memory.
+func newDecoder() (*zstd.Decoder, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxMemory(maxChunk+1), zstd.WithDecoderMaxWindow(maxChunk))
 	if err != nil {
 		return nil, fmt.Errorf("cannot prepare unpacking: %w", err)
 	}
-	return t, nil
+	return d, nil
 }
 
 // unite numbers the nodes of all slices.

@@ -59,7 +59,7 @@ func Parse(data []byte) (*File, error) {
 	for n := 1; len(data) > 0; n++ {
 		var raw []byte
 		raw, data, _ = bytes.Cut(data, []byte{'\n'})
-		raw = bytes.TrimSuffix(raw, []byte{'\r'})
+		raw = bytes.TrimRight(raw, "\r")
 		if !utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0 {
 			return nil, &SyntaxError{n, "not UTF-8 text"}
 		}
