@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+
+// Package gui is Glick's windows: one for each bundle file that is opened, and the library of what is installed.
+//
+// Widgets only show what package state decides. Whatever may take time is done by package work in goroutines; their results
+// come back to the main loop as events. All functions here that touch widgets run in the main loop.
+package gui
+
+import (
+	_ "embed" // the windows are described in .ui files
+	"time"
+
+	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
+	"github.com/diamondburned/gotk4/pkg/gdk/v4"
+	"github.com/diamondburned/gotk4/pkg/gio/v2"
+	"github.com/diamondburned/gotk4/pkg/glib/v2"
+	"github.com/diamondburned/gotk4/pkg/gtk/v4"
+
+	"glick.org/glick/gui/tr"
+	"glick.org/glick/gui/work"
+)
+
+// AppID is the name of the application on the session bus and of its desktop file.
+const AppID = "org.glick.Glick"
+
+//go:embed ui/style.css
+var styleCSS string
+
+//go:embed ui/shortcuts.ui
+var shortcutsUI string
+
+// application is the one process that shows all windows.
+type application struct {
+	*adw.Application
+	version string
+	bundles map[string]*bundleWindow // by absolute path
+	library *libraryWindow           // nil when it is not open
+}
+
+// Run shows the windows until the last one is closed, and returns the exit status. args is the whole command line.
+func Run(args []string, version string) int {
+	useGettext()
+	a := &application{
+		Application: adw.NewApplication(AppID, gio.ApplicationHandlesOpen),
+		version:     version,
+		bundles:     map[string]*bundleWindow{},
+	}
+	glib.SetApplicationName(tr.T("Glick"))
+	a.ConnectStartup(a.startup)
+	a.ConnectActivate(a.showLibrary)
+	a.ConnectOpen(func(files []gio.Filer, _ string) {
+		for _, f := range files {
+			path := f.Path()
+			if path == "" {
+				// Not a local file, and nothing mounts it as one: the window says so with the address.
+				path = f.URI()
+			}
+			a.openBundle(path)
+		}
+	})
+	return a.Application.Run(args)
+}
+
+func (a *application) startup() {
+	css := gtk.NewCSSProvider()
+	css.LoadFromData(styleCSS)
+	gtk.StyleContextAddProviderForDisplay(gdk.DisplayGetDefault(), css, uint(gtk.STYLE_PROVIDER_PRIORITY_APPLICATION))
+	gtk.WindowSetDefaultIconName(AppID)
+
+	a.addAction("quit", func() {
+		for _, w := range a.bundles {
+			w.window.Close()
+		}
+		if a.library != nil {
+			a.library.window.Close()
+		}
+	})
+	a.addAction("library", a.showLibrary)
+	a.addAction("about", a.showAbout)
+	a.SetAccelsForAction("app.quit", []string{"<Control>q"})
+	a.SetAccelsForAction("window.close", []string{"<Control>w"})
+	a.SetAccelsForAction("win.show-help-overlay", []string{"<Control>question"})
+}
+
+func (a *application) addAction(name string, f func()) {
+	action := gio.NewSimpleAction(name, nil)
+	action.ConnectActivate(func(*glib.Variant) { f() })
+	a.AddAction(action)
+}
+
+// openBundle shows the window of a file; the same file again raises its window.
+func (a *application) openBundle(path string) {
+	path = work.Absolute(path)
+	w, ok := a.bundles[path]
+	if !ok {
+		w = newBundleWindow(a, path)
+		a.bundles[path] = w
+	}
+	w.window.Present()
+}
+
+func (a *application) showLibrary() {
+	if a.library == nil {
+		a.library = newLibraryWindow(a)
+	}
+	a.library.window.Present()
+}
+
+func (a *application) showAbout() {
+	about := gtk.NewAboutDialog()
+	about.SetProgramName(tr.T("Glick"))
+	about.SetVersion(a.version)
+	about.SetLogoIconName(AppID)
+	about.SetComments(tr.T("Applications as single files"))
+	about.SetLicenseType(gtk.LicenseMITX11)
+	// Translators: put your names here, one a line.
+	if credits := tr.T("translator-credits"); credits != "translator-credits" {
+		about.SetTranslatorCredits(credits)
+	}
+	if w := a.ActiveWindow(); w != nil {
+		about.SetTransientFor(w)
+		about.SetModal(true)
+	}
+	about.Show()
+}
+
+// inMain runs f in the main loop, soon: before the next frame is drawn. With the priority of idle functions a spinner on a slow
+// screen would hold it up for ever.
+func inMain(f func()) {
+	glib.IdleAddPriority(glib.PriorityDefault, f)
+}
+
+// work has job done in a goroutine, and what it returns in the main loop. The program does not end before, even without a window:
+// a task that was cancelled still has to clean up.
+func (a *application) work(job func() (then func())) {
+	a.Hold()
+	go func() {
+		then := job()
+		inMain(func() {
+			then()
+			a.Release()
+		})
+	}()
+}
+
+// seldom lets at most ten calls a second through to f, and always the last one: done == total.
+func seldom(f func(done, total int64)) func(done, total int64) {
+	var last time.Time
+	return func(done, total int64) {
+		if now := time.Now(); done >= total || now.Sub(last) >= 100*time.Millisecond {
+			last = now
+			f(done, total)
+		}
+	}
+}
+
+// launchEnv lets a started application come to the front and end the busy pointer.
+func launchEnv(widget *gtk.Widget) []string {
+	context := widget.Display().AppLaunchContext()
+	info, err := gio.AppInfoCreateFromCommandline("true", "bundle", gio.AppInfoCreateSupportsStartupNotification)
+	if err != nil {
+		return nil
+	}
+	id := context.StartupNotifyID(info, nil)
+	if id == "" {
+		return nil
+	}
+	return []string{"DESKTOP_STARTUP_ID=" + id, "XDG_ACTIVATION_TOKEN=" + id}
+}

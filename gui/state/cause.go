@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+
+package state
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"glick.org/glick/bundle"
+	"glick.org/glick/gui/tr"
+)
+
+// Cause is why a file cannot be shown or a task failed, in the words of a person.
+type Cause struct {
+	Icon   string // icon name
+	Title  string // one short sentence
+	Advice string // the next step
+	Detail string // the error itself, for experts; may be empty
+}
+
+// causeOf puts an error into words. file is what it happened to.
+func causeOf(err error, file string) Cause {
+	name := Clean(filepath.Base(file), 80)
+	c := Cause{Icon: "dialog-error-symbolic", Detail: err.Error()}
+	switch {
+	case errors.Is(err, bundle.ErrTruncated):
+		c.Title = tr.T("The Download Is Incomplete")
+		c.Advice = tr.F("The end of “{file}” is missing. Download it again, and wait until the download has finished.", "file", name)
+	case errors.Is(err, bundle.ErrVersion):
+		c.Title = tr.T("This Bundle Needs a Newer Glick")
+		c.Advice = tr.F("“{file}” was made with a later version. Update Glick, then open the file again.", "file", name)
+	case errors.Is(err, bundle.ErrArch):
+		c.Title = tr.T("Made for Another Kind of Computer")
+		c.Advice = tr.T("Look on the page that you got it from for a version for this computer’s processor.")
+	case errors.Is(err, bundle.ErrDamaged):
+		c.Title = tr.T("The File Is Damaged")
+		c.Advice = tr.F("The content of “{file}” is not what its maker put in. Download it again.", "file", name)
+	case errors.Is(err, bundle.ErrNotBundle):
+		c.Title = tr.T("This Is Not an Application Bundle")
+		c.Advice = tr.F("“{file}” is some other kind of file. If you expected an application, download it again.", "file", name)
+	case errors.Is(err, fs.ErrNotExist):
+		c.Title = tr.T("The File Is Not There")
+		c.Advice = tr.F("“{file}” may have been moved, renamed or deleted. Open it from where it is now.", "file", name)
+	case errors.Is(err, syscall.EISDIR):
+		c.Title = tr.T("This Is a Folder")
+		c.Advice = tr.T("A bundle is a single file. Open the folder to look for one in it.")
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		c.Title = tr.T("No Permission")
+		c.Advice = tr.F("You are not allowed to use “{file}” this way. Ask its owner, or copy it to your own folder first.", "file", name)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		c.Icon = "drive-harddisk-symbolic"
+		c.Title = tr.T("The Disk Is Full")
+		c.Advice = tr.T("Nothing was changed. Make room, for example by emptying the trash, then try again.")
+	default:
+		c.Title = tr.T("Something Went Wrong")
+		c.Advice = tr.F("“{file}” could not be used.", "file", name)
+	}
+	return c
+}
+
+// FailedCause is the cause of a failed task: title names the task, the body says why it failed. file is what it was done to.
+func FailedCause(title string, err error, file string) Cause {
+	c := causeOf(err, file)
+	if c.Title != tr.T("Something Went Wrong") {
+		// Translators: a sentence without its full stop, and the next step.
+		c.Advice = tr.F("{problem}. {advice}", "problem", c.Title, "advice", c.Advice)
+	}
+	c.Title = title
+	return c
+}
+
+// StartCause says that the application name could not be started; words is the end of what it wrote to its standard error.
+func StartCause(name string, err error, words string) Cause {
+	c := Cause{
+		Icon:   "dialog-error-symbolic",
+		Title:  tr.F("{name} Could Not Be Opened", "name", name),
+		Advice: tr.T("It ended at once, without a message."),
+		Detail: lastLines(words, 12),
+	}
+	switch {
+	case c.Detail != "":
+		c.Advice = tr.T("It ended at once. Its last words:")
+	case err != nil:
+		c.Detail = err.Error()
+	}
+	return c
+}
+
+// lastLines is the end of what a program wrote, at most n lines, each fit to be shown.
+func lastLines(s string, n int) string {
+	var out []string
+	for _, l := range strings.Split(s, "\n") {
+		if l = Clean(l, 300); l != "" {
+			out = append(out, l)
+		}
+	}
+	if len(out) > n {
+		out = out[len(out)-n:]
+	}
+	return strings.Join(out, "\n")
+}

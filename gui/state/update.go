@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT
+
+package state
+
+import (
+	"context"
+	"errors"
+
+	"glick.org/glick/gui/tr"
+)
+
+// Action is what a person can do in a bundle window.
+type Action int
+
+// The actions, each with one verb everywhere.
+const (
+	NoAction Action = iota
+	Open
+	Install
+	Uninstall
+	Update
+	Downgrade
+	KeepBoth
+	Cancel
+	Undo
+	Close
+)
+
+// Event is something that has happened. The window feeds events to Model.Update one after the other.
+type Event interface{ event() }
+
+type (
+	// Loaded: the identity could be read.
+	Loaded struct {
+		Identity  Identity
+		Installed []Installed
+		Lacks     []Lack
+	}
+	// LoadFailed: it could not.
+	LoadFailed struct{ Err error }
+	// CheckProgress: so many bytes of the file are known to be whole.
+	CheckProgress struct{ Done, Total int64 }
+	// CheckEnded: the check is over; a cancelled one ends with context.Canceled.
+	CheckEnded struct{ Err error }
+	// SharedKnown: so many bytes of the application are on this computer already.
+	SharedKnown struct{ Bytes int64 }
+	// Pressed: the person wants something.
+	Pressed struct{ Action Action }
+	// Dropped: files were dropped on the window; OnTarget when it was on the Applications folder.
+	Dropped struct {
+		Files    []string
+		OnTarget bool
+	}
+	// TaskProgress: how far the task has come.
+	TaskProgress struct{ Done, Total int64 }
+	// InstallEnded: installing ended; a cancelled one with context.Canceled.
+	InstallEnded struct {
+		Err       error
+		Installed []Installed // as it is now
+	}
+	// UninstallEnded: uninstalling ended.
+	UninstallEnded struct {
+		Err       error
+		Installed []Installed
+	}
+	// UndoEnded: what Undo took back is back.
+	UndoEnded struct {
+		Err       error
+		Installed []Installed
+	}
+	// Refreshed: the installed applications have changed behind the window.
+	Refreshed struct{ Installed []Installed }
+	// Started: the application runs, as far as can be seen.
+	Started struct{}
+	// StartFailed: it ended at once, or could not be started. Words are its last lines on standard error.
+	StartFailed struct {
+		Err   error
+		Words string
+	}
+)
+
+func (Loaded) event()         {}
+func (LoadFailed) event()     {}
+func (CheckProgress) event()  {}
+func (CheckEnded) event()     {}
+func (SharedKnown) event()    {}
+func (Pressed) event()        {}
+func (Dropped) event()        {}
+func (TaskProgress) event()   {}
+func (InstallEnded) event()   {}
+func (UninstallEnded) event() {}
+func (UndoEnded) event()      {}
+func (Refreshed) event()      {}
+func (Started) event()        {}
+func (StartFailed) event()    {}
+
+// Effect is something to be done outside the model.
+type Effect interface{ effect() }
+
+type (
+	// DoCheck: read the whole file and compare it with its digests.
+	DoCheck struct{}
+	// DoInstall: copy the file into the applications folder.
+	DoInstall struct{ KeepBoth bool }
+	// DoUninstall: take File out of the applications folder, so that it can be undone.
+	DoUninstall struct{ File string }
+	// DoUndo: take the last install or uninstall back.
+	DoUndo struct{}
+	// DoStart: start the bundle File.
+	DoStart struct{ File string }
+	// DoCancel: stop the task.
+	DoCancel struct{}
+	// DoClose: close the window.
+	DoClose struct{}
+	// OpenFiles: open a window for each of the files.
+	OpenFiles struct{ Files []string }
+	// Toast: say Text in passing; with Undo when that is possible.
+	Toast struct {
+		Text string
+		Undo bool
+	}
+	// Dialog: say what went wrong; it waits for the person.
+	Dialog struct{ Cause Cause }
+)
+
+func (DoCheck) effect()     {}
+func (DoInstall) effect()   {}
+func (DoUninstall) effect() {}
+func (DoUndo) effect()      {}
+func (DoStart) effect()     {}
+func (DoCancel) effect()    {}
+func (DoClose) effect()     {}
+func (OpenFiles) effect()   {}
+func (Toast) effect()       {}
+func (Dialog) effect()      {}
+
+// Update is the model after ev, and what has to be done because of it.
+func (m Model) Update(ev Event) (Model, []Effect) {
+	switch ev := ev.(type) {
+	case Loaded:
+		m.Phase, m.Identity, m.Installed, m.Lacks = Ready, ev.Identity, ev.Installed, ev.Lacks
+		m.Check = Checking
+		return m, []Effect{DoCheck{}}
+	case LoadFailed:
+		m.Phase, m.Cause = Refused, causeOf(ev.Err, m.File)
+	case CheckProgress:
+		m.CheckDone, m.CheckTotal = ev.Done, ev.Total
+	case CheckEnded:
+		switch {
+		case ev.Err == nil:
+			m.Check = Whole
+		case errors.Is(ev.Err, context.Canceled):
+			m.Check = Unchecked
+		default:
+			m.Check, m.Damage = Damaged, ev.Err.Error()
+		}
+	case SharedKnown:
+		m.Shared = ev.Bytes
+	case Pressed:
+		return m.pressed(ev.Action)
+	case Dropped:
+		return m.dropped(ev)
+	case TaskProgress:
+		m.Done, m.Total = ev.Done, ev.Total
+	case InstallEnded:
+		return m.installEnded(ev)
+	case UninstallEnded:
+		m = m.idle()
+		m.Installed = ev.Installed
+		if ev.Err != nil {
+			return m, []Effect{Dialog{m.failed(tr.T("Could Not Uninstall {name}"), ev.Err)}}
+		}
+		m.undo = true
+		return m, []Effect{Toast{Text: tr.F("{name} uninstalled", "name", m.name()), Undo: true}}
+	case UndoEnded:
+		m = m.idle()
+		m.Installed, m.undo = ev.Installed, false
+		if ev.Err != nil {
+			return m, []Effect{Dialog{m.failed(tr.T("Could Not Undo"), ev.Err)}}
+		}
+	case Refreshed:
+		if m.Task == Idle {
+			m.Installed = ev.Installed
+		}
+	case Started:
+		if m.Task == Starting {
+			m = m.idle()
+		}
+	case StartFailed:
+		if m.Task == Starting {
+			m = m.idle()
+		}
+		return m, []Effect{Dialog{m.startCause(ev)}}
+	}
+	return m, nil
+}
+
+// pressed carries an action out if the window offers it now. That is looked up in the view, so that a key, a drop or an
+// assistive technology can do exactly what a person sees.
+func (m Model) pressed(a Action) (Model, []Effect) {
+	switch a {
+	case Cancel:
+		switch {
+		case !m.cancellable():
+			return m, []Effect{DoClose{}}
+		case m.Cancelling:
+			return m, nil
+		}
+		m.Cancelling = true
+		return m, []Effect{DoCancel{}}
+	case Close:
+		return m, []Effect{DoClose{}}
+	case Undo:
+		if m.Task != Idle || !m.undo {
+			return m, nil
+		}
+		m.Task = Undoing
+		return m, []Effect{DoUndo{}}
+	}
+	if !m.offers(a) {
+		return m, nil
+	}
+	switch a {
+	case Open:
+		m.Task = Starting
+		return m, []Effect{DoStart{m.File}}
+	case Install, Update, Downgrade, KeepBoth:
+		m.Task, m.Done, m.Total, m.undo = Installing, 0, m.Identity.Size, false
+		if a == Update {
+			m.Task = Updating
+		}
+		return m, []Effect{DoInstall{KeepBoth: a == KeepBoth}}
+	case Uninstall:
+		_, installed := m.Relation()
+		m.Task, m.undo = Uninstalling, false
+		return m, []Effect{DoUninstall{installed.File}}
+	}
+	return m, nil
+}
+
+// dropped installs when the bundle's own icon lands on the folder. Any other file gets its own window, where a person sees what it
+// is before anything happens with it.
+func (m Model) dropped(ev Dropped) (Model, []Effect) {
+	var others []string
+	var effects []Effect
+	for _, f := range ev.Files {
+		if f != m.File {
+			others = append(others, f)
+			continue
+		}
+		if !ev.OnTarget {
+			continue
+		}
+		if a := m.dropAction(); a != NoAction {
+			m, effects = m.pressed(a)
+		}
+	}
+	if len(others) > 0 {
+		effects = append(effects, OpenFiles{others})
+	}
+	return m, effects
+}
+
+// dropAction is what dragging the icon onto the folder does: the same as the default button, if that installs.
+func (m Model) dropAction() Action {
+	for _, b := range m.buttons() {
+		if b.Default && b.Enabled && b.Action != Open {
+			return b.Action
+		}
+	}
+	return NoAction
+}
+
+// offers says whether a is an enabled button now.
+func (m Model) offers(a Action) bool {
+	for _, b := range m.buttons() {
+		if b.Action == a && b.Enabled {
+			return true
+		}
+	}
+	return false
+}
+
+func (m Model) installEnded(ev InstallEnded) (Model, []Effect) {
+	update := m.Task == Updating
+	m = m.idle()
+	m.Installed = ev.Installed
+	switch {
+	case errors.Is(ev.Err, context.Canceled):
+		return m, []Effect{Toast{Text: tr.T("Cancelled. Nothing was changed.")}}
+	case ev.Err != nil:
+		title := tr.T("Could Not Install {name}")
+		if update {
+			title = tr.T("Could Not Update {name}")
+		}
+		return m, []Effect{Dialog{m.failed(title, ev.Err)}}
+	}
+	m.undo = true
+	text := tr.F("{name} installed", "name", m.name())
+	if update {
+		text = tr.F("{name} updated", "name", m.name())
+	}
+	return m, []Effect{Toast{Text: text, Undo: true}}
+}
+
+// cancellable says whether the task can be stopped half way.
+func (m Model) cancellable() bool { return m.Task == Installing || m.Task == Updating }
+
+// idle ends the task.
+func (m Model) idle() Model {
+	m.Task, m.Done, m.Total, m.Cancelling = Idle, 0, 0, false
+	return m
+}
+
+// failed is FailedCause for this window's file.
+func (m Model) failed(title string, err error) Cause {
+	return FailedCause(tr.Fill(title, "name", m.name()), err, m.File)
+}
+
+func (m Model) startCause(ev StartFailed) Cause { return StartCause(m.name(), ev.Err, ev.Words) }
