@@ -108,7 +108,7 @@ func decode(data []byte) (image.Image, error) {
 	return img, nil
 }
 
-// Write scales a picture into a box of size×size pixels, keeping its proportions, and writes it as PNG. A nil picture
+// Write scales a picture into a box of size×size pixels, keeping its proportions, onto white, and writes it as PNG. A nil picture
 // is the one for bundles that have none.
 func Write(w io.Writer, img image.Image, size int) error {
 	if img == nil {
@@ -124,10 +124,9 @@ func Write(w io.Writer, img image.Image, size int) error {
 	} else {
 		wide = max(1, size*from.Dx()/from.Dy())
 	}
-	if wide == from.Dx() && high == from.Dy() {
-		return png.Encode(w, img)
-	}
-	to := image.NewNRGBA(image.Rect(0, 0, wide, high))
-	draw.CatmullRom.Scale(to, to.Bounds(), img, from, draw.Src, nil)
+	to := image.NewRGBA(image.Rect(0, 0, wide, high))
+	// Files paints a checkerboard behind whatever is transparent.
+	draw.Draw(to, to.Bounds(), image.White, image.Point{}, draw.Src)
+	draw.CatmullRom.Scale(to, to.Bounds(), img, from, draw.Over, nil)
 	return png.Encode(w, to)
 }

@@ -36,12 +36,13 @@ type InstallOptions struct {
 	// KeepBoth adds a version beside those installed. Otherwise the one in use, if the user has the application
 	// already, is replaced.
 	KeepBoth bool
-	// Progress, when not nil, is called from the installing goroutine with bytes copied and to be copied.
+	// Progress, when not nil, is called from one goroutine at a time with bytes of the file done and in total. Copying
+	// them is one half, checking the copy the other.
 	Progress func(done, total int64)
 }
 
 // Install copies a bundle into the user's folder of applications and returns it as it is there. The copy is checked
-// before it gets its name: its identity and all indexes. After any failure, or when ctx ends, nothing is left behind
+// before it gets its name, to the last byte. After any failure, or when ctx ends, nothing is left behind
 // and what was installed before still is. The source is only read.
 //
 // Installing does not wait for the desktop: call xdgexport.Refresh for that.
@@ -96,7 +97,11 @@ func install(ctx context.Context, src string, o InstallOptions) (App, error) {
 			os.Remove(tmp)
 		}
 	}()
-	if err := copyFile(ctx, out, in, st.Size, o.Progress); err != nil {
+	progress := o.Progress
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	if err := copyFile(ctx, out, in, st.Size, func(done, total int64) { progress(done/2, total) }); err != nil {
 		return App{}, err
 	}
 	copyOrigin(out, in)
@@ -110,6 +115,9 @@ func install(ctx context.Context, src string, o InstallOptions) (App, error) {
 	}
 	if app.Digest != want.Digest || got.Size != st.Size {
 		return App{}, fmt.Errorf("%w: it changed while it was copied", bundle.ErrDamaged)
+	}
+	if err := checkAll(ctx, out, got.Size, progress); err != nil {
+		return App{}, err
 	}
 	if err := out.Sync(); err != nil {
 		return App{}, err
@@ -144,6 +152,20 @@ func check(f *os.File, st *unix.Stat_t, path string) (App, error) {
 		return App{}, err
 	}
 	return App{ID: m.ID, Version: m.Version, Name: m.Name, File: path, Size: st.Size, Digest: b.Digest()}, nil
+}
+
+// checkAll compares everything in a bundle to its digests.
+func checkAll(ctx context.Context, f *os.File, size int64, progress func(done, total int64)) error {
+	b, err := bundle.Read(f, size)
+	if err != nil {
+		return err
+	}
+	_, err = b.Verify(ctx, func(done, total int64) {
+		if total > 0 {
+			progress(size/2+int64(float64(size-size/2)*float64(done)/float64(total)), size)
+		}
+	})
+	return err
 }
 
 // hostArch names this processor as manifests do.
@@ -290,9 +312,6 @@ func umask() os.FileMode {
 
 // copyFile copies size bytes, as a clone where the file system can, else within the kernel, else by hand.
 func copyFile(ctx context.Context, out, in *os.File, size int64, progress func(done, total int64)) error {
-	if progress == nil {
-		progress = func(int64, int64) {}
-	}
 	progress(0, size)
 	if unix.IoctlFileClone(int(out.Fd()), int(in.Fd())) == nil {
 		progress(size, size)

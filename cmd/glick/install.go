@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"glick.org/glick/xdgexport"
+	"glick.org/glick/xdgexport/apps"
+)
+
+func newInstallCommand() *cobra.Command {
+	var keepBoth bool
+	cmd := &cobra.Command{
+		Use:   "install FILE…",
+		Short: "Install bundles for yourself",
+		Long: "install copies bundles into ~/Apps and shows them in the desktop: in the menu of\n" +
+			"applications, for the file types that they open, as services. Copying a bundle\n" +
+			"there in any other way does the same.",
+		Args: wantArgs(1, -1, "the bundle files to install"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			// Each file by itself: one that cannot be installed does not keep out the others.
+			var errs []error
+			installed := 0
+			for _, file := range args {
+				app, err := installWithProgress(cmd, file, apps.InstallOptions{KeepBoth: keepBoth})
+				if err != nil {
+					errs = append(errs, err)
+					if cmd.Context().Err() != nil {
+						break
+					}
+					continue
+				}
+				installed++
+				fmt.Fprintf(cmd.OutOrStdout(), "Installed %s as %s\n", title(app), app.File)
+			}
+			if installed > 0 {
+				if err := xdgexport.Refresh(cmd.Context()); err != nil {
+					errs = append(errs, err)
+				}
+			}
+			return reportAll(cmd, errs)
+		},
+	}
+	cmd.Flags().BoolVar(&keepBoth, "keep-both", false, "keep the version that is installed beside the new one")
+	return cmd
+}
+
+// installWithProgress installs one file and shows how far it is.
+func installWithProgress(cmd *cobra.Command, file string, o apps.InstallOptions) (apps.App, error) {
+	p := newProgress(cmd.ErrOrStderr(), "Copying "+printableLine(filepath.Base(file)))
+	defer p.end()
+	o.Progress = p.update
+	return apps.Install(cmd.Context(), file, o)
+}
+
+func newUninstallCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "uninstall ID-or-FILE…",
+		Short: "Uninstall applications",
+		Long: "uninstall deletes the bundle from ~/Apps and takes all that it showed out of the\n" +
+			"desktop. Of several versions it takes the one in use, unless a file is named.\n" +
+			"What the application has stored in your home folder is left there. An instance\n" +
+			"that runs is not disturbed.",
+		Args: wantArgs(1, -1, "the ids or files of the applications to uninstall"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var errs []error
+			gone := 0
+			for _, arg := range args {
+				app, err := installedApp(arg)
+				if err == nil {
+					err = apps.Remove(cmd.Context(), app.File)
+				}
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				gone++
+				fmt.Fprintf(cmd.OutOrStdout(), "Uninstalled %s\n", title(app))
+			}
+			if gone > 0 {
+				if err := xdgexport.Refresh(cmd.Context()); err != nil {
+					errs = append(errs, err)
+				}
+			}
+			return reportAll(cmd, errs)
+		},
+		ValidArgsFunction: completeIDs,
+	}
+}
+
+// installedApp finds what to uninstall: of an id the user's own version in use, even where another is installed for all
+// users. A file among the applications may be removed even when it is damaged.
+func installedApp(arg string) (apps.App, error) {
+	app, err := apps.Find(arg)
+	if err == nil && app.System && app.ID == arg {
+		list, _, err := apps.List()
+		if err != nil {
+			return app, err
+		}
+		for _, a := range list {
+			if a.ID == arg && !a.System {
+				return a, nil
+			}
+		}
+	}
+	if err == nil || !strings.Contains(arg, "/") {
+		return app, err
+	}
+	path, perr := filepath.Abs(arg)
+	home, herr := apps.Home()
+	if perr == nil && herr == nil && filepath.Dir(path) == home {
+		return apps.App{File: path, Name: filepath.Base(path)}, nil
+	}
+	return app, err
+}
+
+// reportAll prints all errors but the last, and returns that one for glick to end with.
+func reportAll(cmd *cobra.Command, errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	last := len(errs) - 1
+	for _, err := range errs[:last] {
+		fmt.Fprintf(cmd.ErrOrStderr(), "glick: %s\n", err)
+	}
+	return errs[last]
+}
+
+// title names an application in a sentence.
+func title(a apps.App) string {
+	name := a.Name
+	if name == "" {
+		name = a.ID
+	}
+	return printableLine(strings.TrimSpace(name + " " + a.Version))
+}
+
+// completeIDs offers the ids of the installed applications to the shell.
+func completeIDs(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	list, _, err := apps.List()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var ids []string
+	for _, a := range list {
+		if a.Default && strings.HasPrefix(a.ID, prefix) {
+			ids = append(ids, a.ID+"\t"+title(a))
+		}
+	}
+	return ids, cobra.ShellCompDirectiveDefault
+}

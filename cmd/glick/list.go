@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"glick.org/glick/xdgexport/apps"
+)
+
+// listed is an application in the JSON that list prints.
+type listed struct {
+	ID      string `json:"id"`
+	Version string `json:"version"`
+	Name    string `json:"name"`
+	File    string `json:"file"`
+	Size    int64  `json:"size"`
+	Digest  string `json:"digest"`
+	System  bool   `json:"system"`
+	Default bool   `json:"default"`
+}
+
+func newListCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the installed applications",
+		Long: "list shows the bundles in ~/Apps, /usr/local/lib/bundles and /usr/lib/bundles. Of\n" +
+			"several versions of an application the first is the one in use.",
+		Args: wantArgs(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, problems, err := apps.List()
+			if err != nil {
+				return err
+			}
+			for _, p := range problems {
+				fmt.Fprintf(cmd.ErrOrStderr(), "glick: %s\n", printableLine(p.Error()))
+			}
+			if asJSON {
+				return printListJSON(cmd.OutOrStdout(), list)
+			}
+			return printList(cmd.OutOrStdout(), list)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printListJSON(w io.Writer, list []apps.App) error {
+	out := make([]listed, 0, len(list))
+	for _, a := range list {
+		out = append(out, listed{a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default})
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}
+
+func printList(w io.Writer, list []apps.App) error {
+	if len(list) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tVERSION\tNAME\tFILE")
+	for _, a := range list {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", a.ID, printableLine(a.Version), printableLine(a.Name), printableLine(a.File))
+	}
+	return t.Flush()
+}
+
+// printableLine takes out what would move the cursor or worse: names come from files of strangers.
+func printableLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// isTerminal tells whether a person reads what is written.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+
+package bundlefs
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"glick.org/glick/bundle"
+)
+
+// readSource reads up to len(buf) bytes of a file from off. The result may be part of the chunk cache: nobody may write to it.
+func (f *FS) readSource(cancel <-chan struct{}, s source, off int64, buf []byte) ([]byte, error) {
+	t := s.tree.tree
+	size := t.Info(s.node).Size
+	if off < 0 || off >= size {
+		return nil, nil
+	}
+	want := min(int64(len(buf)), size-off)
+	done := int64(0)
+	for done < want {
+		select {
+		case <-cancel:
+			return nil, context.Canceled
+		default:
+		}
+		c, at, err := t.ChunkAt(s.node, off+done)
+		if err != nil {
+			return nil, unexpected(err)
+		}
+		data, err := f.cache.get(t, c)
+		if err != nil {
+			return nil, unexpected(err)
+		}
+		if err := t.CheckPart(s.node, data); err != nil {
+			return nil, err
+		}
+		if at < 0 || at >= int64(len(data)) {
+			return nil, bundle.ErrDamaged
+		}
+		data = data[at:]
+		if done == 0 && int64(len(data)) >= want {
+			return data[:want:want], nil
+		}
+		done += int64(copy(buf[done:want], data))
+	}
+	return buf[:want], nil
+}
+
+// unexpected makes the end of the bundle file an error: the file system never reads beyond what the index says.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return bundle.ErrTruncated
+	}
+	return err
+}
+
+// chunkKey is a chunk's content; chunks of different bundles with the same content are one.
+type chunkKey struct {
+	digest bundle.Digest
+	size   uint32
+}
+
+// chunkCache keeps the uncompressed chunks that were used last. Several who want the same chunk wait for one reader.
+type chunkCache struct {
+	limit int64
+
+	mu    sync.Mutex
+	bytes int64               // guarded by mu
+	have  map[chunkKey]*chunk // guarded by mu
+	order *list.List          // guarded by mu: *chunk, the last used one first
+}
+
+type chunk struct {
+	key   chunkKey
+	place *list.Element // guarded by chunkCache.mu; nil while it is being read
+	ready chan struct{} // closed when data and err are there
+	data  []byte
+	err   error
+}
+
+func newChunkCache(limit int64) *chunkCache {
+	return &chunkCache{limit: limit, have: make(map[chunkKey]*chunk), order: list.New()}
+}
+
+// get returns a chunk's bytes, which nobody may change.
+func (c *chunkCache) get(t *bundle.Tree, which bundle.Chunk) ([]byte, error) {
+	if which.Stored == 0 {
+		return t.ReadChunk(which, nil) // zeros are made faster than kept
+	}
+	key := chunkKey{which.Digest, which.Raw}
+	for {
+		c.mu.Lock()
+		k := c.have[key]
+		if k == nil {
+			k = &chunk{key: key, ready: make(chan struct{})}
+			c.have[key] = k
+			c.mu.Unlock()
+			return c.fill(k, t, which)
+		}
+		if k.place != nil {
+			c.order.MoveToFront(k.place)
+		}
+		c.mu.Unlock()
+		<-k.ready
+		if k.err == nil {
+			return k.data, nil
+		}
+		// Another bundle's copy was not readable. Ours may be: it has been taken out of the map, try with our own.
+	}
+}
+
+func (c *chunkCache) fill(k *chunk, t *bundle.Tree, which bundle.Chunk) ([]byte, error) {
+	// A panic must not leave the others waiting.
+	k.err = bundle.ErrDamaged
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		defer close(k.ready)
+		if k.err != nil {
+			delete(c.have, k.key)
+			return
+		}
+		k.place = c.order.PushFront(k)
+		c.bytes += int64(len(k.data))
+		for c.bytes > c.limit && c.order.Len() > 1 {
+			oldest := c.order.Back()
+			old := oldest.Value.(*chunk)
+			c.order.Remove(oldest)
+			delete(c.have, old.key)
+			c.bytes -= int64(len(old.data))
+		}
+	}()
+	k.data, k.err = t.ReadChunk(which, nil)
+	return k.data, k.err
+}

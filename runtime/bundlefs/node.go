@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+
+package bundlefs
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"glick.org/glick/bundle"
+)
+
+// Key tells trees apart: the bundle's digest and the file that it is read from. Two copies of one bundle are two trees with
+// the same files, because one of the copies may be damaged.
+type Key [sha256.Size]byte
+
+// KeyOf makes the key of a bundle that is read from the file with this device and inode number.
+func KeyOf(b *bundle.Bundle, dev, ino uint64) Key {
+	d := b.Digest()
+	raw := binary.LittleEndian.AppendUint64(append([]byte("glick tree\x00"), d[:]...), dev)
+	return sha256.Sum256(binary.LittleEndian.AppendUint64(raw, ino))
+}
+
+// String is the key as a file name.
+func (k Key) String() string { return hex.EncodeToString(k[:16]) }
+
+// source is a place where a node's content can be read.
+type source struct {
+	tree *Tree
+	node bundle.Node
+}
+
+// identity is all that determines a node id; equal ids with different identities are a collision. A file's identity covers
+// everything that the kernel is told of it: what one bundle only claims must not change the file of another.
+type identity struct {
+	digest bundle.Digest // of a file's content, see bundle.Tree.Identity
+	size   int64
+	mode   uint32
+	key    Key    // of the tree, for folders and links
+	path   string // in the tree, for folders and links
+}
+
+// inode is a node that the kernel knows.
+type inode struct {
+	identity identity
+	sources  []source // files may have several; none when the bundle has gone
+	lookups  uint64   // how often the kernel was told of it and has not forgotten it
+}
+
+// drop forgets the sources in a tree; it returns true when none is left.
+func (n *inode) drop(t *Tree) bool {
+	kept := n.sources[:0]
+	for _, s := range n.sources {
+		if s.tree != t {
+			kept = append(kept, s)
+		}
+	}
+	n.sources = kept
+	return len(kept) == 0
+}
+
+// hashID makes a node id: at least 2^61, so that it is never one of the small fixed ones, and below 2^62, so that it is
+// positive and exact wherever a program puts an inode number.
+func hashID(parts ...string) uint64 {
+	h := sha256.New()
+	var length [8]byte
+	for _, p := range parts {
+		binary.LittleEndian.PutUint64(length[:], uint64(len(p)))
+		h.Write(length[:])
+		h.Write([]byte(p))
+	}
+	var sum [sha256.Size]byte
+	h.Sum(sum[:0])
+	return binary.LittleEndian.Uint64(sum[:])>>2 | 1<<61
+}
+
+func (t *Tree) identify(n bundle.Node, info bundle.Info) identity {
+	if info.IsFile() {
+		return identity{digest: t.tree.Identity(n), size: info.Size, mode: info.Mode}
+	}
+	return identity{mode: info.Mode, key: t.key, path: t.tree.Path(n)}
+}
+
+func (i identity) id() uint64 {
+	mode := strconv.FormatUint(uint64(i.mode), 8)
+	if i.mode&syscall.S_IFMT == syscall.S_IFREG {
+		return hashID("file", string(i.digest[:]), strconv.FormatInt(i.size, 10), mode)
+	}
+	return hashID("path", string(i.key[:]), i.path)
+}
+
+func (t *Tree) nodeID(n bundle.Node) uint64 { return t.identify(n, t.tree.Info(n)).id() }
+
+// remember notes that the kernel is told of a node, and gives its id; false when another node has that id.
+func (f *FS) remember(t *Tree, n bundle.Node, info bundle.Info) (uint64, bool) {
+	want := t.identify(n, info)
+	id := want.id()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known := f.nodes[id]
+	switch {
+	case known == nil:
+		known = &inode{identity: want}
+		f.nodes[id] = known
+	case known.identity != want:
+		return 0, false
+	}
+	known.lookups++
+	for _, s := range known.sources {
+		if s.tree == t {
+			return id, true
+		}
+	}
+	known.sources = append(known.sources, source{t, n})
+	return id, true
+}
+
+// find gives the places of a node; none when its bundle has gone.
+func (f *FS) find(id uint64) []source {
+	if f.single != nil && id == fuse.FUSE_ROOT_ID {
+		return []source{{f.single, 0}}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.nodes[id]; n != nil {
+		return append([]source(nil), n.sources...)
+	}
+	return nil
+}
+
+func (f *FS) attributes(id uint64, info bundle.Info, a *fuse.Attr) {
+	a.Ino = id
+	a.Mode = info.Mode
+	a.Size = uint64(info.Size)
+	a.Blocks = (a.Size + 511) / 512
+	a.Blksize = 4096
+	a.Nlink = 1 // for a folder this says "unknown": nobody may conclude that it has no subfolders
+	a.Uid, a.Gid = f.uid, f.gid
+	a.Atime, a.Mtime, a.Ctime = bundle.ModTime, bundle.ModTime, bundle.ModTime
+}

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: MIT
+
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"glick.org/glick/runtime/bundlefs"
+)
+
+const (
+	lockName  = "lock"
+	mountName = "fs"
+	// Connections wait for nothing but us and a client that is just starting something: more of them are a mistake.
+	maxConnections = 64
+)
+
+// service is a running session service.
+type service struct {
+	log     *slog.Logger
+	changed func()
+	dir     string // $XDG_RUNTIME_DIR/glick
+	mount   string // the file system in it
+	files   *bundlefs.FS
+
+	mu        sync.Mutex
+	instances map[string]*instance        // guarded by mu, by the name of the folder
+	open      map[*bundlefs.Tree]*os.File // guarded by mu: bundles whose trees are in files
+	ended     *sync.Cond                  // signals on mu that an instance has gone
+
+	changing sync.Mutex // held while changed runs
+}
+
+// instance is what the service knows of an instance; it is in service.instances as long as it lives.
+type instance struct {
+	Instance
+	name string // of its folder
+	live bool   // guarded by service.mu; false until its namespace is there
+	tree *bundlefs.Tree
+	key  bundlefs.Key
+}
+
+// Serve runs the session service until ctx ends: it mounts the file system, takes instances on the socket, and serves their
+// files. It returns [ErrRunning] when another one serves this user already.
+func Serve(ctx context.Context, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	dir, err := prepareDir()
+	if err != nil {
+		return err
+	}
+	lock, err := takeLock(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+
+	s := &service{
+		log: o.Log, changed: o.Changed, dir: dir, mount: filepath.Join(dir, mountName),
+		files:     bundlefs.New(bundlefs.Options{Log: o.Log}),
+		instances: make(map[string]*instance),
+		open:      make(map[*bundlefs.Tree]*os.File),
+	}
+	s.ended = sync.NewCond(&s.mu)
+	server, err := s.mountFiles()
+	if err != nil {
+		return err
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		server.Serve()
+	}()
+	// This also makes the kernel learn that poll is not for this file system. Go's runtime polls each file that it opens, in a
+	// way that holds up its scheduler: without this, reading a file of ours in this process would lock it up.
+	err = server.WaitMount()
+	var listener *conn
+	if err == nil {
+		listener, err = listen(dir)
+	}
+	if err != nil {
+		unmount(s.mount)
+		<-served
+		return err
+	}
+	if o.Ready != nil {
+		o.Ready()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		<-served
+		cancel(errUnmounted)
+	}()
+	s.accept(ctx, listener)
+	listener.close()
+
+	// A new service may take over the folder at once. Taking our file system out of sight does not touch the instances that
+	// still run: they have mounts of their own, and are served until they end.
+	os.Remove(filepath.Join(dir, socketName))
+	unmount(s.mount)
+	lock.Close()
+	s.drain(o.Drain)
+	select {
+	case <-served:
+	case <-time.After(time.Second): // somebody's working folder is in there
+	}
+	if err := context.Cause(ctx); errors.Is(err, errUnmounted) {
+		return err
+	}
+	return nil
+}
+
+var errUnmounted = errors.New("the bundles' file system was unmounted by somebody else")
+
+// prepareDir makes the service's folder, or makes sure that an existing one is only ours.
+func prepareDir() (string, error) {
+	dir, err := Dir()
+	if err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", fmt.Errorf("cannot make the session's folder: %w", err)
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("cannot open the session's folder %s: %w", dir, err)
+	}
+	defer unix.Close(fd)
+	return dir, checkFolder(fd, dir)
+}
+
+func takeLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the session's folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrRunning
+		}
+		return nil, fmt.Errorf("cannot lock the session's folder: %w", err)
+	}
+	return f, nil
+}
+
+// mountFiles mounts the file system, after taking away what a killed service has left.
+func (s *service) mountFiles() (*fuse.Server, error) {
+	for range 16 {
+		mounted, err := isMounted(s.mount)
+		if err != nil {
+			return nil, err
+		}
+		if !mounted {
+			break
+		}
+		s.log.Info("taking away the file system of a service that has ended", "path", s.mount)
+		if err := unmount(s.mount); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Mkdir(s.mount, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("cannot make the folder of the file system: %w", err)
+	}
+	o := s.files.MountOptions()
+	o.DirectMount = os.Geteuid() == 0
+	server, err := fuse.NewServer(s.files, s.mount, o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot mount the bundles' file system on %s: %w", s.mount, err)
+	}
+	return server, nil
+}
+
+// isMounted says whether there is a mount at a path, dead or alive.
+func isMounted(path string) (bool, error) {
+	var here, parent unix.Stat_t
+	err := unix.Lstat(path, &here)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ECONNABORTED), errors.Is(err, unix.EIO):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("cannot examine %s: %w", path, err)
+	}
+	if err := unix.Lstat(filepath.Dir(path), &parent); err != nil {
+		return false, fmt.Errorf("cannot examine %s: %w", filepath.Dir(path), err)
+	}
+	return here.Dev != parent.Dev, nil
+}
+
+// unmount takes a mount of ours out of sight. Who still uses it keeps it.
+func unmount(path string) error {
+	if unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) == nil {
+		return nil
+	}
+	var firstErr error
+	for _, program := range []string{"fusermount3", "fusermount"} {
+		out, err := exec.Command(program, "-u", "-z", path).CombinedOutput()
+		if err == nil {
+			return nil
+		}
+		if firstErr == nil {
+			firstErr = fmt.Errorf("cannot unmount %s: %w: %s", path, err, oneLine(string(out)))
+		}
+	}
+	return firstErr
+}
+
+func listen(dir string) (*conn, error) {
+	path := filepath.Join(dir, socketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot take away the old socket: %w", err)
+	}
+	folder, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen in %s: %w", dir, err)
+	}
+	defer unix.Close(folder)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen: %w", os.NewSyscallError("socket", err))
+	}
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(folder) + "/" + socketName})
+	if err == nil {
+		err = unix.Listen(fd, maxConnections)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("cannot listen in %s: %w", dir, err)
+	}
+	return newConn(fd)
+}
+
+// accept takes connections until ctx ends, and returns when the last one is done.
+func (s *service) accept(ctx context.Context, listener *conn) {
+	stop := context.AfterFunc(ctx, listener.close)
+	defer stop()
+	var busy sync.WaitGroup
+	defer busy.Wait()
+	slots := make(chan struct{}, maxConnections)
+	for {
+		c, err := listener.take()
+		if ctx.Err() != nil {
+			if c != nil {
+				c.close()
+			}
+			return
+		}
+		if err != nil {
+			// Out of descriptors, for example. Others end, so it may get better.
+			s.log.Error("cannot take a connection", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
+		}
+		slots <- struct{}{}
+		busy.Go(func() {
+			defer func() { <-slots }()
+			defer c.close()
+			if err := s.handle(c); err != nil && !errors.Is(err, io.EOF) {
+				s.log.Warn("a request to the session service failed", "error", err)
+			}
+		})
+	}
+}
+
+func (c *conn) take() (*conn, error) {
+	raw, err := c.file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	var acceptErr error
+	err = raw.Read(func(listening uintptr) bool {
+		fd, _, acceptErr = unix.Accept4(int(listening), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		return acceptErr != unix.EAGAIN && acceptErr != unix.EINTR && acceptErr != unix.ECONNABORTED
+	})
+	if err == nil {
+		err = os.NewSyscallError("accept", acceptErr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newConn(fd)
+}
+
+// handle answers one connection.
+func (s *service) handle(c *conn) error {
+	c.deadline(handshakePeriod)
+	cred, err := c.peer()
+	if err != nil {
+		return err
+	}
+	if cred.Uid != uint32(os.Geteuid()) {
+		return fmt.Errorf("user %d may not use this service", cred.Uid)
+	}
+	kind, body, file, err := c.receive()
+	if err != nil {
+		return err
+	}
+	if file != nil {
+		defer file.Close()
+	}
+	version, body := splitVersion(body)
+	switch {
+	case version != protocolVersion:
+		return c.send(replyVersion, "")
+	case kind == messageList:
+		for _, i := range s.list() {
+			if err := c.send(replyInstance, i.encode()); err != nil {
+				return err
+			}
+		}
+		return c.send(replyOK, "")
+	case kind == messageStart && file != nil:
+		return s.start(c, file, body, int(cred.Pid))
+	}
+	return c.send(replyError, "the session service does not understand the request")
+}
+
+// start serves a new instance.
+func (s *service) start(c *conn, file *os.File, path string, pid int) error {
+	i, err := s.addInstance(file, path, pid)
+	if err != nil {
+		return errors.Join(err, c.send(replyError, err.Error()))
+	}
+	device, err := s.await(c, i)
+	if err != nil {
+		s.dropInstance(i)
+		return err
+	}
+	s.mu.Lock()
+	i.live = true
+	i.Started = time.Now()
+	s.mu.Unlock()
+	s.log.Info("instance started", "id", i.ID, "pid", pid, "folder", i.name)
+	s.tell()
+	go func() {
+		defer device.Close()
+		s.waitEnd(device)
+		s.dropInstance(i)
+		s.log.Info("instance ended", "id", i.ID, "folder", i.name)
+		s.tell()
+	}()
+	return c.send(replyServing, "")
+}
+
+// await tells the client its folder, and takes the descriptor by which the end of its namespace is seen.
+func (s *service) await(c *conn, i *instance) (*os.File, error) {
+	if err := c.send(replyOK, i.Prefix); err != nil {
+		return nil, err
+	}
+	kind, _, device, err := c.receive()
+	if err != nil {
+		return nil, fmt.Errorf("the instance has ended early: %w", err)
+	}
+	if device == nil {
+		return nil, errors.New("the instance has not sent its sign of life")
+	}
+	if err := checkFuse(device); kind != messageFuse || err != nil {
+		device.Close()
+		return nil, errors.Join(errors.New("the instance has not sent its sign of life"), err)
+	}
+	// The number is ours now; the runtime's poller wants the file to say at once when there is nothing to read.
+	fd, err := unix.FcntlInt(device.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	device.Close()
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), "/dev/fuse"), nil
+}
+
+// waitEnd returns when the last process of the namespace in which device is mounted has ended: reading then fails. Before,
+// there is one request, the kernel's hello, which is never answered.
+func (s *service) waitEnd(device *os.File) {
+	buf := make([]byte, 16<<10) // the kernel refuses to read into less than 8 KiB
+	for {
+		if _, err := device.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// addInstance makes the folder of a new instance. The caller closes its file.
+func (s *service) addInstance(file *os.File, path string, pid int) (*instance, error) {
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("cannot keep the bundle open: %w", os.NewSyscallError("fcntl", err))
+	}
+	own := os.NewFile(uintptr(fd), path)
+	i, kept, err := s.addOpen(own, path, pid)
+	if !kept {
+		own.Close()
+	}
+	return i, err
+}
+
+// addOpen is addInstance for a file of our own; kept says that it is needed as long as the instance's tree.
+func (s *service) addOpen(own *os.File, path string, pid int) (i *instance, kept bool, err error) {
+	b, key, err := openBundle(own)
+	if err != nil {
+		return nil, false, err
+	}
+	m := b.Manifest()
+	i = &instance{Instance: Instance{ID: m.ID, Version: m.Version, File: path, PID: pid, Started: time.Now()}, key: key}
+	tree, place := s.files.Use(key)
+	if tree == nil {
+		// Reading the index takes its time, so it is done without the lock; another one may be quicker.
+		parsed, err := b.Tree()
+		if err != nil {
+			return nil, false, err
+		}
+		tree, place, kept = s.files.Add(parsed, key, path)
+	}
+	i.tree = tree
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kept {
+		s.open[tree] = own
+	}
+	for n := 1; ; n++ {
+		i.name = m.ID + "-" + strconv.Itoa(n)
+		if s.instances[i.name] == nil {
+			break
+		}
+	}
+	i.Prefix = filepath.Join(s.mount, i.name)
+	if err := s.files.AddLink(i.name, place); err != nil {
+		s.removeTree(i)
+		return nil, true, err
+	}
+	s.instances[i.name] = i
+	return i, kept, nil
+}
+
+// removeTree ends an instance's use of its tree. The caller holds mu.
+func (s *service) removeTree(i *instance) {
+	if s.files.Remove(i.tree) {
+		if own := s.open[i.tree]; own != nil {
+			own.Close()
+		}
+		delete(s.open, i.tree)
+	}
+}
+
+func (s *service) dropInstance(i *instance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.instances, i.name)
+	s.files.RemoveLink(i.name)
+	s.removeTree(i)
+	s.ended.Broadcast()
+}
+
+func (s *service) list() []Instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := []Instance{}
+	for _, i := range s.instances {
+		if i.live {
+			list = append(list, i.Instance)
+		}
+	}
+	sort.Slice(list, func(a, b int) bool { return list[a].Started.Before(list[b].Started) })
+	return list
+}
+
+// tell says that an instance has come or gone.
+func (s *service) tell() {
+	if s.changed == nil {
+		return
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.changed()
+}
+
+// drain waits for the instances to end; at most for limit, unless that is 0.
+func (s *service) drain(limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.instances) == 0 {
+		return
+	}
+	over := false
+	if limit > 0 {
+		timer := time.AfterFunc(limit, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			over = true
+			s.ended.Broadcast()
+		})
+		defer timer.Stop()
+	}
+	s.log.Info("waiting for running instances to end", "instances", len(s.instances))
+	for len(s.instances) > 0 && !over {
+		s.ended.Wait()
+	}
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+
+package session
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// ErrNotRunning says that no session service answers.
+var ErrNotRunning = errors.New("the session service is not running")
+
+// ErrRunning says that another session service already serves this user.
+var ErrRunning = errors.New("another session service is already running")
+
+// Options configure [Serve].
+type Options struct {
+	// Log takes what the service has to say; nil means slog.Default().
+	Log *slog.Logger
+	// Changed, when set, is called after an instance has started or ended, never twice at the same time.
+	Changed func()
+	// Ready, when set, is called once the service takes instances.
+	Ready func()
+	// Drain is how long Serve goes on serving the instances that still run when its context has ended. Zero means until
+	// they have all ended: running applications are never broken.
+	Drain time.Duration
+}
+
+// Instance is one running bundle.
+type Instance struct {
+	ID      string    `json:"id"`
+	Version string    `json:"version"`
+	File    string    `json:"file"`    // path by which it was started
+	PID     int       `json:"pid"`     // of the program; its children may outlive it
+	Started time.Time `json:"started"` // by the service's clock
+	Prefix  string    `json:"prefix"`  // path by which others see the instance's files
+}
