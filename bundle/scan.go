@@ -73,7 +73,7 @@ func scan(dir string) (*source, error) {
 			switch {
 			case info.Mode().IsRegular():
 				e.mode |= modeFile
-				e.size, e.id = info.Size(), fileID{uint64(stat.Dev), stat.Ino}
+				e.size, e.id = info.Size(), fileID{stat.Dev, stat.Ino}
 				if stat.Nlink < 2 || !seen[e.id] {
 					s.size += e.size
 					seen[e.id] = true
@@ -126,7 +126,7 @@ func (s *source) open(e *sourceEntry) (*os.File, error) {
 		return nil, err
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || (fileID{uint64(stat.Dev), stat.Ino}) != e.id || info.Size() != e.size {
+	if !ok || (fileID{stat.Dev, stat.Ino}) != e.id || info.Size() != e.size {
 		f.Close()
 		return nil, fmt.Errorf("%s changed while it was read", e.path)
 	}

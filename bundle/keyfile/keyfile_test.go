@@ -4,6 +4,7 @@ package keyfile_test
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"testing"
 
@@ -81,8 +82,8 @@ func TestParseRefuses(t *testing.T) {
 		"space in a key":     {"[a]\nx y=1\n", 2},
 	} {
 		_, err := keyfile.Parse([]byte(c.text))
-		syntax, ok := err.(*keyfile.SyntaxError)
-		if !ok || syntax.Line != c.line {
+		var syntax *keyfile.SyntaxError
+		if !errors.As(err, &syntax) || syntax.Line != c.line {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

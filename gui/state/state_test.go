@@ -292,7 +292,7 @@ func TestClean(t *testing.T) {
 		{"  a \t\n b  ", 10, "a b"},
 		{"abcdef", 6, "abcdef"},
 		{"abcdefg", 6, "abcde…"},
-		{"ما‌هی", 10, "ما‌هی"}, // the zero-width non-joiner is part of the word
+		{"ما\u200cهی", 10, "ما\u200cهی"}, // the zero-width non-joiner is part of the word
 		{"\xff\xfe", 10, ""},
 		{"", 10, ""},
 	} {

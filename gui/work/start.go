@@ -62,7 +62,7 @@ func start(argv, env []string, settle time.Duration) (words string, err error) {
 		// Children that it left behind may hold the pipe, so its end is not waited for long.
 		words := tail.finish(200 * time.Millisecond)
 		if err != nil {
-			return words, fmt.Errorf("%w: %v", ErrEnded, err)
+			return words, fmt.Errorf("%w: %w", ErrEnded, err)
 		}
 		return "", nil
 	case <-time.After(settle):

@@ -30,7 +30,7 @@ type logSocket struct{ fd int }
 func (l *logSocket) Write(line []byte) (int, error) {
 	const userError = 1<<3 | 3 // facility user, severity error, as in RFC 3164
 	packet := fmt.Appendf(nil, "<%d>glick[%d]: %s", userError, os.Getpid(), line)
-	unix.Sendmsg(l.fd, packet, nil, nil, unix.MSG_NOSIGNAL)
+	_ = unix.Sendmsg(l.fd, packet, nil, nil, unix.MSG_NOSIGNAL)
 	return len(line), nil
 }
 

@@ -156,7 +156,7 @@ func planBundle(file *os.File, b *bundle.Bundle, name string, args []string) (*P
 	if err := checkFuseDevice(); err != nil {
 		return nil, n, err
 	}
-	seenFrom := ""
+	var seenFrom string
 	lease, err := session.Begin(file, name)
 	switch {
 	case err == nil:

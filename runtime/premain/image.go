@@ -67,6 +67,13 @@ type Image struct {
 	ops    [][opSize / 8]uint64
 	marks  []uint64 // positions in ops, as op<<8|word, that hold a pointer into data
 	notes  []string
+	err    error // the first mistake of who makes the image
+}
+
+func (m *Image) fail(format string, a ...any) {
+	if m.err == nil {
+		m.err = fmt.Errorf("the plan is wrong: "+format, a...)
+	}
 }
 
 // Ref is the place of something that was put into an image.
@@ -99,7 +106,7 @@ func (m *Image) Words(words ...any) Ref {
 		case int:
 			b = binary.LittleEndian.AppendUint64(b, uint64(w))
 		default:
-			panic(fmt.Sprintf("premain: a word cannot be a %T", w)) // a mistake in this program, in no way caused by input
+			m.fail("a word cannot be a %T", w)
 		}
 	}
 	at := m.Bytes(b)
@@ -136,7 +143,7 @@ func (m *Image) add(note string, optional bool, kind uint64, number uintptr, lea
 		case uintptr:
 			op[opArgs/8+i] = uint64(a)
 		default:
-			panic(fmt.Sprintf("premain: an argument cannot be a %T", a)) // as in Words
+			m.fail("an argument cannot be a %T", a)
 		}
 	}
 	m.ops = append(m.ops, op)
@@ -161,6 +168,9 @@ func (m *Image) WriteFile(note string, path, data string) {
 
 // Encode is the finished image. The context comes back in [Failure].
 func (m *Image) Encode(context []string) ([]byte, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
 	var notes []byte
 	for _, list := range [][]string{m.notes, context} {
 		for _, s := range list {

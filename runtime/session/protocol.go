@@ -58,7 +58,7 @@ func newConn(fd int) (*conn, error) {
 
 func (c *conn) close() { c.file.Close() }
 
-func (c *conn) deadline(d time.Duration) { c.file.SetDeadline(time.Now().Add(d)) }
+func (c *conn) deadline(d time.Duration) { _ = c.file.SetDeadline(time.Now().Add(d)) }
 
 // send sends one packet.
 func (c *conn) send(kind byte, body string, fds ...int) error {

@@ -95,7 +95,7 @@ func Serve(ctx context.Context, o Options) error {
 		listener, err = listen(dir)
 	}
 	if err != nil {
-		unmount(s.mount)
+		_ = unmount(s.mount)
 		<-served
 		return err
 	}
@@ -114,7 +114,7 @@ func Serve(ctx context.Context, o Options) error {
 	// A new service may take over the folder at once. Taking our file system out of sight does not touch the instances that
 	// still run: they have mounts of their own, and are served until they end.
 	os.Remove(filepath.Join(dir, socketName))
-	unmount(s.mount)
+	_ = unmount(s.mount) // what still uses it keeps it
 	lock.Close()
 	s.drain(o.Drain)
 	select {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 
+// Package session is the per-user service that serves the files of running bundles from one FUSE mount, and the way in which
+// bundles ask it to. A bundle for which there is no service serves itself with the same code: see [ServeOne].
 package session
 
 import (

@@ -78,7 +78,7 @@ func openBundle(file *os.File) (*bundle.Bundle, bundlefs.Key, error) {
 	if err != nil {
 		return nil, bundlefs.Key{}, err
 	}
-	return b, bundlefs.KeyOf(b, uint64(st.Dev), st.Ino), nil
+	return b, bundlefs.KeyOf(b, st.Dev, st.Ino), nil
 }
 
 // openTree reads a bundle's tree from an open file.
