@@ -587,6 +587,29 @@ func TestUsrOverlay(t *testing.T) {
 	})
 }
 
+// TestUsrWithMounts: a host may have other file systems below /usr. The kernel lets no overlay be made of folders with mounts
+// of another namespace in them, and an overlay would not show them.
+func TestUsrWithMounts(t *testing.T) {
+	file := makeBundle(t, map[string]string{
+		"share/glick-test/data": "content", "local/glick-test": "ours\n", "glick-link": "-> share/glick-test",
+		"bin/try*": "#!/bin/sh\ncat /usr/glick-link/data; ls /usr/bin/env; cat /usr/local/there /usr/local/glick-test /usr/share/$1/there; touch /usr/x 2>/dev/null || echo sealed\n",
+	}, func(o *bundle.BuildOptions) { o.Prefix = "/usr" })
+	const script = `
+		mount -t tmpfs none /usr/local; echo local >/usr/local/there
+		d=$(ls -d /usr/share/*/ | head -n 1); mount -t tmpfs none "$d"; echo share >"$d/there"
+		export GLICK_EXEC=bin/try
+		$2 "$1" "$(basename "$d")"`
+	for _, how := range []struct{ name, command string }{
+		{"locked", "setpriv --bounding-set=-all,+setfcap --inh-caps=-all"}, {"own", ""}} {
+		t.Run(how.name, func(t *testing.T) {
+			out, messages, status := inNamespace(t, way{}, script, file, how.command)
+			if out != "content/usr/bin/env\nlocal\nours\nshare\nsealed\n" || messages != "" || status != 0 {
+				t.Errorf("%q, %q, %d", out, messages, status)
+			}
+		})
+	}
+}
+
 func TestOtherPrefixes(t *testing.T) {
 	for _, prefix := range []string{"/glick-nowhere/deep/prefix", "/opt/glick-test/app", "/srv", "/var/lib/glick-test"} {
 		t.Run(strings.ReplaceAll(prefix[1:], "/", "-"), func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,13 +42,6 @@ func TestPlanPrints(t *testing.T) {
 	}
 	if _, err := Shell(dir+"/none", "/opt/bundle", []string{"true"}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a folder that is not there: %v", err)
-	}
-}
-
-func TestTopmost(t *testing.T) {
-	got := topmost("/usr", []string{"/", "/usr", "/usr/local", "/usr/local/x", "/usrlocal", "/usr/share", "/usr/share"})
-	if !slices.Equal(got, []string{"/usr/local", "/usr/share"}) {
-		t.Error(got)
 	}
 }
 

@@ -148,7 +148,7 @@ func planBundle(file *os.File, b *bundle.Bundle, name string, args []string) (*P
 	if err != nil {
 		return nil, n, err
 	}
-	v := view{prefix: m.Prefix, socket: -1}
+	v := view{prefix: m.Prefix, socket: -1, list: listBundle(b)}
 	v.cwd, _ = os.Getwd()
 	if v.device, err = n.reserve(); err != nil {
 		return nil, n, err
@@ -338,7 +338,7 @@ func Shell(dir, prefix string, argv []string) (*Plan, error) {
 		return nil, fmt.Errorf("cannot show %s: %w", dir, syscall.ENOTDIR)
 	}
 	p, n := new(Plan), new(numbers)
-	v := view{prefix: prefix, tree: dir, device: -1, socket: -1}
+	v := view{prefix: prefix, tree: dir, device: -1, socket: -1, list: listPlain(dir)}
 	v.cwd, _ = os.Getwd()
 	if err := p.show(v, n); err != nil {
 		n.release()

@@ -3,7 +3,6 @@
 package launch
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,10 +21,20 @@ type view struct {
 	device int    // number for a descriptor of /dev/fuse, or -1 for none
 	socket int    // on which to send device, or -1
 	cwd    string // absolute path of the working folder, "" when it has none
+
+	// list returns what is in a folder of the tree, given by its path in it ("" for the root).
+	list func(folder string) ([]entry, error)
 }
 
-// maxEntries bounds how many entries of a folder are bound back one by one when the prefix is missing in it.
-const maxEntries = 512
+// entry is something in a folder.
+type entry struct {
+	name string
+	kind fs.FileMode // type bits
+	link string      // target of a symbolic link
+}
+
+// maxEntries bounds how many entries of a folder are bound one by one into a new one.
+const maxEntries = 2048
 
 // systemFolders must stay what they are: a program without them cannot work.
 var systemFolders = []string{"/", "/proc", "/sys", "/dev"}
@@ -161,7 +170,7 @@ func (p *Plan) private(dir string) string {
 
 // copyFolder plans an empty file system on a folder, with all that was in the folder, and the folder extra besides.
 func (p *Plan) copyFolder(dir, extra string, n *numbers) error {
-	entries, err := listFolder(dir, extra)
+	entries, err := listAround(dir, extra)
 	if err != nil {
 		return err
 	}
@@ -171,9 +180,7 @@ func (p *Plan) copyFolder(dir, extra string, n *numbers) error {
 	}
 	// What is covered can then be reached by its descriptor.
 	p.add(openAs{dir, unix.O_PATH | unix.O_DIRECTORY, fd}, emptyFolder(dir))
-	if err := p.bindBack(entries, dir, fdPath(fd), dir); err != nil {
-		return err
-	}
+	p.bindBack(entries, fdPath(fd), dir)
 	p.complete(dir, extra)
 	return nil
 }
@@ -186,26 +193,43 @@ func (p *Plan) newRoot(prefix string) error {
 		return fmt.Errorf("the prefix %s is missing on this computer and cannot be prepared without %s; please create it", prefix, begin)
 	}
 	extra := strings.TrimPrefix(prefix, "/")
-	entries, err := listFolder("/", extra)
+	entries, err := listAround("/", extra)
 	if err != nil {
 		return err
 	}
 	p.add(emptyFolder(begin), makeDir{begin + old}, pivot{begin, begin + old}, changeDir{"/"})
-	if err := p.bindBack(entries, "/", old, "/"); err != nil {
-		return err
-	}
+	p.bindBack(entries, old, "/")
 	p.add(unmount{old}, removeDir{old})
 	p.complete("/", extra)
 	return nil
 }
 
-func listFolder(dir, missing string) ([]fs.DirEntry, error) {
-	entries, err := os.ReadDir(dir)
+// listAround lists a folder in which another one is missing.
+func listAround(dir, missing string) ([]entry, error) {
+	entries, err := listFolder(dir)
 	if err != nil {
-		return nil, fmt.Errorf("the folder %s is missing in %s, which cannot be read: %w", missing, dir, err)
+		return nil, fmt.Errorf("the folder %s is missing in %s: %w", missing, dir, err)
 	}
 	if len(entries) > maxEntries {
 		return nil, fmt.Errorf("the folder %s is missing in %s; please create it", missing, dir)
+	}
+	return entries, nil
+}
+
+// listFolder lists a folder of the host.
+func listFolder(dir string) ([]entry, error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read a folder: %w", err)
+	}
+	entries := make([]entry, len(files))
+	for i, f := range files {
+		entries[i] = entry{name: f.Name(), kind: f.Type()}
+		if f.Type()&fs.ModeSymlink != 0 {
+			if entries[i].link, err = os.Readlink(filepath.Join(dir, f.Name())); err != nil {
+				return nil, fmt.Errorf("cannot read a link: %w", err)
+			}
+		}
 	}
 	return entries, nil
 }
@@ -214,24 +238,19 @@ func emptyFolder(dir string) mount {
 	return mount{"tmpfs", dir, "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755,size=1m"}
 }
 
-// bindBack plans that the entries of the folder now appear below there; from is its path at that time.
-func (p *Plan) bindBack(entries []fs.DirEntry, now, from, there string) error {
+// bindBack plans that the entries of the folder that is at from then appear at there.
+func (p *Plan) bindBack(entries []entry, from, there string) {
 	for _, e := range entries {
-		old, here := from+"/"+e.Name(), filepath.Join(there, e.Name())
+		old, here := from+"/"+e.name, filepath.Join(there, e.name)
 		switch {
-		case e.Type()&fs.ModeSymlink != 0:
-			link, err := os.Readlink(filepath.Join(now, e.Name()))
-			if err != nil {
-				return fmt.Errorf("cannot read a link: %w", err)
-			}
-			p.add(makeLink{link, here})
-		case e.IsDir():
+		case e.kind&fs.ModeSymlink != 0:
+			p.add(makeLink{e.link, here})
+		case e.kind.IsDir():
 			p.add(makeDir{here}, mount{source: old, target: here, flags: unix.MS_BIND | unix.MS_REC})
 		default:
 			p.add(createFile{here}, mount{source: old, target: here, flags: unix.MS_BIND})
 		}
 	}
-	return nil
 }
 
 // complete plans the missing folder, after which nobody may take the new file system for a place to keep files in.
@@ -241,6 +260,11 @@ func (p *Plan) complete(dir, extra string) {
 		made = filepath.Join(made, part)
 		p.add(makeDir{made})
 	}
+	p.seal(dir)
+}
+
+// seal plans that nothing can be written to the file system of emptyFolder.
+func (p *Plan) seal(dir string) {
 	p.add(mount{target: dir, flags: unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV})
 }
 
@@ -273,99 +297,11 @@ func (p *Plan) fuse(v view) {
 	}
 }
 
-// overlay plans the tree laid over what is at the prefix.
-func (p *Plan) overlay(v view, n *numbers) error {
-	host, err := n.reserve()
-	if err != nil {
-		return err
-	}
-	tree, err := n.reserve()
-	if err != nil {
-		return err
-	}
-	p.add(openAs{v.prefix, unix.O_PATH | unix.O_DIRECTORY, host})
-	// An overlay shows no mounts of its layers.
-	below, err := mountsBelow(v.prefix)
-	if err != nil {
-		return err
-	}
-	back := make(map[string]int)
-	for _, m := range below {
-		fd, err := n.reserve()
-		if err != nil {
-			return err
-		}
-		back[m] = fd
-		p.add(openAs{m, unix.O_PATH, fd})
-	}
-	if v.tree != "" {
-		p.add(openAs{v.tree, unix.O_PATH | unix.O_DIRECTORY, tree})
-	}
-	if v.device >= 0 {
-		p.fuse(v)
-	}
-	if v.tree == "" {
-		p.add(openAs{v.prefix, unix.O_PATH | unix.O_DIRECTORY, tree})
-	}
-	p.add(mount{"glick", v.prefix, "overlay", unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV,
-		fmt.Sprintf("userxattr,lowerdir=%s:%s", fdPath(tree), fdPath(host))})
-	for _, m := range below {
-		p.add(mount{source: fdPath(back[m]), target: m, flags: unix.MS_BIND | unix.MS_REC})
-	}
-	p.enterAgain(v.cwd, v.prefix)
-	return nil
-}
-
 // enterAgain plans that a working folder below dir is the one that has its name now.
 func (p *Plan) enterAgain(cwd, dir string) {
 	if cwd != "" && dir != "" && (cwd == dir || dir == "/" || strings.HasPrefix(cwd, dir+"/")) {
 		p.add(changeDir{cwd})
 	}
-}
-
-// mountsBelow lists the mounts under a folder that are not under another one of them.
-func mountsBelow(dir string) ([]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the mount table: %w", err)
-	}
-	defer f.Close()
-	var list []string
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 {
-			continue
-		}
-		list = append(list, unescape(fields[4]))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("cannot read the mount table: %w", err)
-	}
-	return topmost(dir, list), nil
-}
-
-// topmost selects from mount points those below dir that are not below another one.
-func topmost(dir string, points []string) []string {
-	var top []string
-	seen := make(map[string]bool)
-	for _, m := range points {
-		if !strings.HasPrefix(m, dir+"/") || seen[m] {
-			continue
-		}
-		seen[m] = true
-		nested := false
-		for _, other := range points {
-			if strings.HasPrefix(other, dir+"/") && strings.HasPrefix(m, other+"/") {
-				nested = true
-			}
-		}
-		if !nested {
-			top = append(top, m)
-		}
-	}
-	return top
 }
 
 // unescape undoes the octal escapes of the mount table.
