@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 // Command glick-stub is the code at the beginning of every bundle: it starts the bundle that it is part of. Alone, it starts
-// the bundle file that its first argument names.
+// the bundle file that its first argument names, or prints its licence notices when executed as "glick:notices".
 //
 // It must be linked with -ldflags '-E _rt0_glick', see package premain.
 package main
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +15,16 @@ import (
 	"glick.org/glick/runtime/launch"
 )
 
+// notices are what the licences of the stub's parts want to go with every copy, and so with every bundle.
+//
+//go:embed NOTICES.txt
+var notices string
+
 func main() {
+	if len(os.Args) > 0 && os.Args[0] == "glick:notices" {
+		fmt.Print(notices)
+		return
+	}
 	err := launch.Main()
 	if err == nil {
 		return
