@@ -29,7 +29,7 @@ const (
 	window = "glick-gui"
 	editor = "gnome-text-editor"
 	// Generous, since two cores have to draw everything in software; a test ends as soon as it sees what it waits for.
-	patience = 45 * time.Second
+	patience = 90 * time.Second
 )
 
 // TestMain refuses to test nothing: every test here needs Glick installed, and a user without privileges.
@@ -145,7 +145,7 @@ func (s *session) until(timeout time.Duration, what string, ask func() bool) {
 // press presses a control as a screen reader does.
 func (s *session) press(program, name string) {
 	s.t.Helper()
-	s.must(s.wait(program, atspi.Match{Role: "button", Name: name}).Press())
+	s.must(s.A11y.Press(program, name, patience))
 }
 
 // still waits until an object has stopped moving and returns its middle.

@@ -34,7 +34,7 @@ func TestThumbnail(t *testing.T) {
 	for _, name := range names {
 		s.download(src, name)
 	}
-	s.openFiles(filepath.Join(s.Home, "Downloads"), names[0])
+	cell := s.openFiles(filepath.Join(s.Home, "Downloads"), names[0])
 	cache := filepath.Join(s.Home, ".cache/thumbnails")
 	for _, name := range names {
 		uri := (&url.URL{Scheme: "file", Path: filepath.Join(s.Home, "Downloads", name)}).String()
@@ -53,10 +53,29 @@ func TestThumbnail(t *testing.T) {
 			}
 		}
 	}
-	time.Sleep(time.Second) // Files draws what it has just got
-	if err := s.Screenshot(filepath.Join(pictures(), "thumbnails.png")); err != nil {
-		t.Error(err)
+
+	// What is in the cache must also be on the screen: where Files shows the file, about as blue and orange as the icon is.
+	x, y := s.still(cell)
+	screen := filepath.Join(pictures(), "thumbnails.png")
+	s.until(10*time.Second, "Files shows the icon", func() bool {
+		s.must(s.Screenshot(screen))
+		return colourful(picture(t, screen), image.Rect(x-60, y-70, x+60, y+50)) > colourful(icon, icon.Bounds())/2
+	})
+}
+
+// colourful is the part of an area that is neither white, grey nor black.
+func colourful(img image.Image, area image.Rectangle) float64 {
+	var n, all float64
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			r, g, b, _ := img.At(x, y).RGBA()
+			if max(r, g, b)-min(r, g, b) > 0x4000 {
+				n++
+			}
+			all++
+		}
 	}
+	return n / all
 }
 
 func picture(t *testing.T, file string) image.Image {

@@ -121,14 +121,15 @@ func (g guide) tour(bundle, id, name string) error {
 	if err := g.Click(x, y, 2); err != nil {
 		return err
 	}
-	if _, err := g.button("Open"); err != nil {
+	const window = "glick-gui"
+	if _, err := g.A11y.Wait(window, atspi.Match{Role: "button", Name: "Open"}, patience); err != nil {
 		return err
 	}
 	if err := g.picture("bundle-window.png", "a double click opens the bundle window"); err != nil {
 		return err
 	}
 
-	if err := g.press("Open"); err != nil {
+	if err := g.A11y.Press(window, "Open", patience); err != nil {
 		return err
 	}
 	if _, err := g.A11y.Wait("gnome-text-editor", atspi.Match{Role: "text box"}, patience); err != nil {
@@ -138,7 +139,7 @@ func (g guide) tour(bundle, id, name string) error {
 		return err
 	}
 
-	if err := g.press("Install"); err != nil {
+	if err := g.A11y.Press(window, "Install", patience); err != nil {
 		return err
 	}
 	if err := desk.Until(patience, "GNOME Shell knows the application", func() (bool, error) {
@@ -152,16 +153,4 @@ func (g guide) tour(bundle, id, name string) error {
 	}
 	time.Sleep(5 * time.Second) // the grid draws itself anew some time after the list of applications has changed
 	return g.picture("app-grid.png", "Install puts it among the applications of GNOME Shell")
-}
-
-func (g guide) button(name string) (atspi.Node, error) {
-	return g.A11y.Wait("glick-gui", atspi.Match{Role: "button", Name: name}, patience)
-}
-
-func (g guide) press(name string) error {
-	n, err := g.button(name)
-	if err != nil {
-		return err
-	}
-	return n.Press()
 }

@@ -266,7 +266,25 @@ func (t *Tree) Wait(program string, m Match, timeout time.Duration) (Node, error
 			return Node{}, fmt.Errorf("%s in %s: %w within %v; there is:\n%s", m, program, ErrNotFound, timeout, t.Dump())
 		}
 		// A program answers us in its main loop: leave it time for its own work, or it never gets to what we wait for.
-		time.Sleep(max(200*time.Millisecond, 3*time.Since(begin)))
+		time.Sleep(min(max(200*time.Millisecond, 3*time.Since(begin)), 2*time.Second))
+	}
+}
+
+// Press presses a button of a program, waiting for it to appear and to be enabled.
+func (t *Tree) Press(program, name string, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	for {
+		n, err := t.Wait(program, Match{Role: "button", Name: name}, time.Until(deadline))
+		if err != nil {
+			return err
+		}
+		if n.Is(StateSensitive) {
+			return n.Press()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the button %q of %s was never enabled within %v", name, program, timeout)
+		}
+		time.Sleep(200 * time.Millisecond)
 	}
 }
 
