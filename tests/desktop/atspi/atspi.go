@@ -97,10 +97,6 @@ func (n Node) Name() string {
 		return ""
 	}
 	s, _ := v.Value().(string)
-	// GTK 4.8 gives buttons with a mnemonic both texts: "_Open Open".
-	if half := len(s) / 2; len(s)%2 == 0 && half > 1 && s[half] == ' ' && strings.Replace(s[:half], "_", "", 1) == s[half+1:] {
-		return s[half+1:]
-	}
 	return s
 }
 
