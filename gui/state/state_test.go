@@ -181,6 +181,14 @@ func TestOpen(t *testing.T) {
 	if p := m.View().Progress; p == nil || p.Text != "Starting Meadow Notes…" || p.Cancel {
 		t.Errorf("while starting it shows %+v", p)
 	}
+	if _, effects := m.Update(Pressed{Open}); effects != nil {
+		t.Errorf("a second press while it starts does %v", effects)
+	}
+	installing, effects := m.Update(Pressed{Install})
+	wantEffects(t, effects, DoInstall{})
+	if after, _ := installing.Update(Started{}); after.Task != Installing {
+		t.Error("that it has started ends the installation")
+	}
 	failed, effects := m.Update(StartFailed{Err: errors.New("exit status 3"), Words: "one\ntwo\x1b[31m\n\n"})
 	d, ok := effects[0].(Dialog)
 	if !ok || d.Cause.Detail != "one\ntwo[31m" || d.Cause.Title != "Meadow Notes Could Not Be Opened" {

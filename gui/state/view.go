@@ -161,8 +161,9 @@ func (m Model) buttons() []Button {
 		return nil
 	}
 	rel, installed := m.Relation()
-	can := m.runnable() && m.Task == Idle
-	open := Button{Action: Open, Label: tr.T("_Open"), Enabled: can}
+	// While the application starts there is no reason to wait with installing it.
+	can := m.runnable() && (m.Task == Idle || m.Task == Starting)
+	open := Button{Action: Open, Label: tr.T("_Open"), Enabled: can && m.Task == Idle}
 	var bs []Button
 	switch rel {
 	case NotInstalled:
