@@ -14,7 +14,7 @@ import (
 
 // readSource reads up to len(buf) bytes of a file from off. The result may be part of the chunk cache: nobody may write to it.
 func (f *FS) readSource(cancel <-chan struct{}, s source, off int64, buf []byte) ([]byte, error) {
-	t := s.tree.tree
+	t := s.tree.content()
 	size := t.Info(s.node).Size
 	if off < 0 || off >= size {
 		return nil, nil

@@ -12,6 +12,7 @@ import (
 	"path"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,6 +47,7 @@ type FS struct {
 	server *fuse.Server       // guarded by mu
 	nodes  map[uint64]*inode  // guarded by mu: what the kernel knows
 	trees  map[Key]*Tree      // guarded by mu
+	rest   map[Key]*Tree      // guarded by mu: trees that nobody uses any more, with nodes that the kernel still knows
 	links  map[string]*linked // guarded by mu: names in the root, other than treesName
 }
 
@@ -58,11 +60,29 @@ type linked struct {
 
 // Tree is a bundle's tree in a file system.
 type Tree struct {
-	tree *bundle.Tree
-	key  Key
-	file string // for messages
-	uses int    // guarded by FS.mu
+	key    Key
+	opened atomic.Pointer[opened]
+	uses   int // guarded by FS.mu
+	nodes  int // guarded by FS.mu: how many inodes have a source in it
 }
+
+// opened is a tree as it was given to [FS.Add] last.
+type opened struct {
+	tree *bundle.Tree
+	file string // for messages
+}
+
+func newTree(t *bundle.Tree, key Key, file string) *Tree {
+	tree := &Tree{key: key}
+	tree.opened.Store(&opened{t, file})
+	return tree
+}
+
+// content is the bundle's tree. All trees of one key have the same nodes.
+func (t *Tree) content() *bundle.Tree { return t.opened.Load().tree }
+
+// file is the bundle's file, for messages.
+func (t *Tree) file() string { return t.opened.Load().file }
 
 // New makes a file system for many bundles: see [FS.Add] and [FS.AddLink].
 func New(o Options) *FS {
@@ -80,6 +100,7 @@ func New(o Options) *FS {
 		gid:           uint32(os.Getegid()),
 		nodes:         make(map[uint64]*inode),
 		trees:         make(map[Key]*Tree),
+		rest:          make(map[Key]*Tree),
 		links:         make(map[string]*linked),
 	}
 }
@@ -87,7 +108,8 @@ func New(o Options) *FS {
 // NewSingle makes a file system whose root is the tree of one bundle. The file is its name in messages.
 func NewSingle(t *bundle.Tree, file string, o Options) *FS {
 	f := New(o)
-	f.single = &Tree{tree: t, key: KeyOf(t.Bundle(), 0, 0), file: file, uses: 1}
+	f.single = newTree(t, KeyOf(t.Bundle(), 0, 0), file)
+	f.single.uses = 1
 	return f
 }
 
@@ -137,7 +159,13 @@ func (f *FS) Add(t *bundle.Tree, key Key, file string) (tree *Tree, place string
 	f.mu.Lock()
 	tree = f.trees[key]
 	if tree == nil {
-		tree = &Tree{tree: t, key: key, file: file}
+		// What the kernel remembers of it from before is valid again: it will not ask anew.
+		if tree = f.rest[key]; tree != nil {
+			delete(f.rest, key)
+			tree.opened.Store(&opened{t, file})
+		} else {
+			tree = newTree(t, key, file)
+		}
 		f.trees[key] = tree
 		added = true
 	}
@@ -168,10 +196,10 @@ func (f *FS) Remove(tree *Tree) bool {
 	last := tree.uses == 0
 	if last {
 		delete(f.trees, tree.key)
-		for id, n := range f.nodes {
-			if n.drop(tree) && n.lookups == 0 {
-				delete(f.nodes, id)
-			}
+		// The kernel is told, but mounts that are just being taken down may hold it to what it knows for a while, and the
+		// bundle may be started again meanwhile.
+		if tree.nodes > 0 {
+			f.rest[tree.key] = tree
 		}
 	}
 	f.mu.Unlock()

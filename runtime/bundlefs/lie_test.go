@@ -62,7 +62,7 @@ func TestIdentityCoversSize(t *testing.T) {
 	info := tree.Info(n)
 	longer := info
 	longer.Size++
-	w := &Tree{tree: tree}
+	w := newTree(tree, Key{}, "x.bundle")
 	if w.identify(n, info).id() == w.identify(n, longer).id() {
 		t.Error("two sizes are one inode")
 	}

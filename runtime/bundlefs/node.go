@@ -47,20 +47,8 @@ type identity struct {
 // inode is a node that the kernel knows.
 type inode struct {
 	identity identity
-	sources  []source // files may have several; none when the bundle has gone
+	sources  []source // files may have several
 	lookups  uint64   // how often the kernel was told of it and has not forgotten it
-}
-
-// drop forgets the sources in a tree; it returns true when none is left.
-func (n *inode) drop(t *Tree) bool {
-	kept := n.sources[:0]
-	for _, s := range n.sources {
-		if s.tree != t {
-			kept = append(kept, s)
-		}
-	}
-	n.sources = kept
-	return len(kept) == 0
 }
 
 // hashID makes a node id: at least 2^61, so that it is never one of the small fixed ones, and below 2^62, so that it is
@@ -80,9 +68,9 @@ func hashID(parts ...string) uint64 {
 
 func (t *Tree) identify(n bundle.Node, info bundle.Info) identity {
 	if info.IsFile() {
-		return identity{digest: t.tree.Identity(n), size: info.Size, mode: info.Mode}
+		return identity{digest: t.content().Identity(n), size: info.Size, mode: info.Mode}
 	}
-	return identity{mode: info.Mode, key: t.key, path: t.tree.Path(n)}
+	return identity{mode: info.Mode, key: t.key, path: t.content().Path(n)}
 }
 
 func (i identity) id() uint64 {
@@ -93,7 +81,7 @@ func (i identity) id() uint64 {
 	return hashID("path", string(i.key[:]), i.path)
 }
 
-func (t *Tree) nodeID(n bundle.Node) uint64 { return t.identify(n, t.tree.Info(n)).id() }
+func (t *Tree) nodeID(n bundle.Node) uint64 { return t.identify(n, t.content().Info(n)).id() }
 
 // remember notes that the kernel is told of a node, and gives its id; false when another node has that id.
 func (f *FS) remember(t *Tree, n bundle.Node, info bundle.Info) (uint64, bool) {
@@ -116,20 +104,38 @@ func (f *FS) remember(t *Tree, n bundle.Node, info bundle.Info) (uint64, bool) {
 		}
 	}
 	known.sources = append(known.sources, source{t, n})
+	t.nodes++
 	return id, true
 }
 
-// find gives the places of a node; none when its bundle has gone.
+// forget takes a node away. The caller holds mu.
+func (f *FS) forget(id uint64, n *inode) {
+	delete(f.nodes, id)
+	for _, s := range n.sources {
+		if s.tree.nodes--; s.tree.nodes == 0 && f.rest[s.tree.key] == s.tree {
+			delete(f.rest, s.tree.key)
+		}
+	}
+}
+
+// find gives the places of a node in trees that are in use; none when its bundle has gone.
 func (f *FS) find(id uint64) []source {
 	if f.single != nil && id == fuse.FUSE_ROOT_ID {
 		return []source{{f.single, 0}}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if n := f.nodes[id]; n != nil {
-		return append([]source(nil), n.sources...)
+	n := f.nodes[id]
+	if n == nil {
+		return nil
 	}
-	return nil
+	var list []source
+	for _, s := range n.sources {
+		if s.tree.uses > 0 {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func (f *FS) attributes(id uint64, info bundle.Info, a *fuse.Attr) {

@@ -22,7 +22,7 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 		return fuse.Status(syscall.ESTALE)
 	}
 	t := at[0].tree
-	n, ok := t.tree.Lookup(at[0].node, name)
+	n, ok := t.content().Lookup(at[0].node, name)
 	if !ok {
 		// Node 0 with a timeout: the name may be taken as absent for that long.
 		out.NodeId = 0
@@ -34,10 +34,10 @@ func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.
 
 // entry tells the kernel of a node of a tree.
 func (f *FS) entry(t *Tree, n bundle.Node, out *fuse.EntryOut) fuse.Status {
-	info := t.tree.Info(n)
+	info := t.content().Info(n)
 	id, ok := f.remember(t, n, info)
 	if !ok {
-		f.log.Error("two different files have the same node id; one of them cannot be shown", "bundle", t.file, "path", t.tree.Path(n))
+		f.log.Error("two different files have the same node id; one of them cannot be shown", "bundle", t.file(), "path", t.content().Path(n))
 		return fuse.EIO
 	}
 	out.NodeId = id
@@ -98,7 +98,7 @@ func (f *FS) Forget(id, times uint64) {
 		return
 	}
 	if times >= n.lookups {
-		delete(f.nodes, id)
+		f.forget(id, n)
 		return
 	}
 	n.lookups -= times
@@ -124,7 +124,7 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 	}
 	if at := f.find(in.NodeId); len(at) > 0 {
 		out.SetTimeout(forever)
-		f.attributes(in.NodeId, at[0].tree.tree.Info(at[0].node), &out.Attr)
+		f.attributes(in.NodeId, at[0].tree.content().Info(at[0].node), &out.Attr)
 		return fuse.OK
 	}
 	if l := f.link(in.NodeId); l != nil {
@@ -138,7 +138,7 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 // Readlink tells a link's target.
 func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
 	if at := f.find(h.NodeId); len(at) > 0 {
-		info := at[0].tree.tree.Info(at[0].node)
+		info := at[0].tree.content().Info(at[0].node)
 		if !info.IsLink() {
 			return nil, fuse.EINVAL
 		}
@@ -169,7 +169,7 @@ func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 		if errno(err) == fuse.EINTR {
 			break
 		}
-		f.log.Error("cannot read a file of a bundle", "bundle", s.tree.file, "path", s.tree.tree.Path(s.node), "error", err)
+		f.log.Error("cannot read a file of a bundle", "bundle", s.tree.file(), "path", s.tree.content().Path(s.node), "error", err)
 	}
 	return nil, errno(failure)
 }
@@ -214,7 +214,7 @@ func (f *FS) list(in *fuse.ReadIn, out *fuse.DirEntryList, plus bool) fuse.Statu
 			return fuse.Status(syscall.ESTALE)
 		}
 		t = at[0].tree
-		children = t.tree.Children(at[0].node)
+		children = t.content().Children(at[0].node)
 	}
 	count := uint64(2 + len(children) + len(entries))
 	for i := in.Offset; i < count; i++ {
@@ -229,7 +229,7 @@ func (f *FS) list(in *fuse.ReadIn, out *fuse.DirEntryList, plus bool) fuse.Statu
 			e = entries[i-2]
 		default:
 			node = children[i-2]
-			info := t.tree.Info(node)
+			info := t.content().Info(node)
 			e = fuse.DirEntry{Name: info.Name, Mode: info.Mode, Ino: t.identify(node, info).id()}
 		}
 		if !plus {

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+
+package bundlefs
+
+import (
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"glick.org/glick/internal/sample"
+)
+
+// TestStartedAgain: a bundle ends and is started again before the kernel has let go of what it knew of the first time. It does
+// not look names up again then, so the nodes that it knows must work again.
+func TestStartedAgain(t *testing.T) {
+	raw := read(t, sample.Build(t, t.TempDir(), "org.example.App", "1", sample.Tree{"bin/app": "content"}))
+	f := New(Options{})
+	status := func(id uint64) fuse.Status {
+		_, s := f.Read(nil, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: id}, Size: 64}, make([]byte, 64))
+		return s
+	}
+	first, place, _ := f.Add(treeOf(t, raw), Key{1}, "a.bundle")
+	n, _ := first.content().Find("bin/app")
+	id, ok := f.remember(first, n, first.content().Info(n))
+	if !ok || status(id) != fuse.OK {
+		t.Fatal("the file cannot be read")
+	}
+	if !f.Remove(first) {
+		t.Fatal("the tree is still used")
+	}
+	if s := status(id); s == fuse.OK {
+		t.Error("a file of a bundle that has ended can be read")
+	}
+	second, again, added := f.Add(treeOf(t, raw), Key{1}, "b.bundle")
+	if again != place || !added {
+		t.Errorf("it is at %s, then at %s (%v)", place, again, added)
+	}
+	if s := status(id); s != fuse.OK {
+		t.Errorf("after starting it again: %v", s)
+	}
+
+	f.Remove(second)
+	f.Forget(id, 1)
+	if len(f.nodes)+len(f.trees)+len(f.rest) != 0 {
+		t.Errorf("left over: %d nodes, %d trees, %d at rest", len(f.nodes), len(f.trees), len(f.rest))
+	}
+}
