@@ -33,6 +33,7 @@ func cli(t *testing.T, args ...string) (code int, stdout, stderr string) {
 // Without any session: no bus, no service.
 func TestInstallListUninstall(t *testing.T) {
 	home := t.TempDir()
+	t.Cleanup(xdg.Reload) // cleanups run last to first: after the environment is as it was
 	t.Setenv("HOME", home)
 	for _, name := range []string{"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"} {
 		t.Setenv(name, "")
@@ -45,7 +46,6 @@ func TestInstallListUninstall(t *testing.T) {
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	xdg.Reload()
-	t.Cleanup(xdg.Reload)
 
 	const id = "org.example.Sample"
 	src := sample.Build(t, t.TempDir(), id, "1.0", sample.App(id))

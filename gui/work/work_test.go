@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/adrg/xdg"
 	"golang.org/x/sys/unix"
 
 	"glick.org/glick/bundle"
@@ -31,11 +32,13 @@ import (
 func newHome(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
+	t.Cleanup(xdg.Reload) // cleanups run last to first: after the environment is as it was
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_DATA_HOME", filepath.Join(home, ".local/share"))
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, ".cache"))
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(home, "run"))
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+filepath.Join(home, "nobody"))
+	xdg.Reload()
 	return home
 }
 
