@@ -109,3 +109,17 @@ func TestIconBomb(t *testing.T) {
 		t.Error("accepted")
 	}
 }
+
+// TestOpaque: file managers paint a checkerboard behind transparent pictures.
+func TestOpaque(t *testing.T) {
+	for _, size := range []int{32, 64, 128} { // smaller, as it is, larger
+		img := written(t, image.NewNRGBA(image.Rect(0, 0, 64, 64)), size)
+		for y := range size {
+			for x := range size {
+				if r, g, b, a := img.At(x, y).RGBA(); r&g&b&a != 0xffff {
+					t.Fatalf("size %d: a transparent pixel has become %v", size, img.At(x, y))
+				}
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@
 package apps
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -264,10 +265,22 @@ func TestInstallFailures(t *testing.T) {
 	if err := os.Chmod(unreadable, 0); err != nil {
 		t.Fatal(err)
 	}
+	// One bit of a file's content: identity and indexes are sound, so only reading everything finds it.
+	flipped := bytes.Clone(data)
+	b, err := bundle.Read(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range b.Sections() {
+		if s.Name == ".glick.data" {
+			flipped[s.Offset+s.Size/2] ^= 1
+		}
+	}
 	for name, c := range map[string]struct {
 		file string
 		want error
 	}{
+		"content":   {file("content.bundle", flipped), bundle.ErrDamaged},
 		"missing":   {filepath.Join(dir, "none"), fs.ErrNotExist},
 		"empty":     {file("empty", nil), nil},
 		"text":      {file("text", []byte("hello, this is no bundle")), bundle.ErrNotBundle},
