@@ -42,6 +42,8 @@ var (
 	ErrDamaged   = errors.New("the bundle is damaged")
 	ErrVersion   = errors.New("the bundle is of a newer format than this version of Glick knows")
 	ErrArch      = errors.New("the bundle is for another processor")
+	// ErrUnsupported is for files of other formats that are sound, but use something that this package cannot read.
+	ErrUnsupported = errors.New("it uses something that this version of Glick cannot read")
 )
 
 const (
