@@ -33,6 +33,11 @@ type BuildOptions struct {
 	Metainfo          string // likewise
 	Icons             []string
 	Export, Commands  []string
+	// Slices are files that ReadSlice has read, of which the bundle is to have a copy; later ones lie over earlier ones, the tree over all. Their
+	// readers stay open until the bundle is written.
+	Slices []*Bundle
+	// Sign, when not nil, makes the bundle's signature.
+	Sign SignFunc
 
 	// Stub is the program that every start of the bundle begins with. Plan works without, Build does not.
 	Stub []byte
@@ -61,9 +66,11 @@ type Plan struct {
 	Links       int
 	Size        int64 // bytes of the files as they are, hard links counted once
 	Stub        []byte
+	Sign        SignFunc
 	Progress    func(done, total int64)
 
-	tree *source
+	tree      *source
+	libraries []*library
 }
 
 // Report tells what was written.
@@ -91,29 +98,25 @@ func Build(ctx context.Context, w io.Writer, dir string, o BuildOptions) (*Repor
 
 // NewPlan looks at the tree dir and finds out what a bundle of it is to be. It writes nothing.
 func NewPlan(dir string, o BuildOptions) (*Plan, error) {
-	info, err := os.Stat(dir)
+	src, err := scanFolder(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a bundle: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("cannot make a bundle of %s: it is not a folder", dir)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a bundle: %w", err)
 	}
 	defer root.Close()
-	src, err := scan(dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a bundle of %s: %w", dir, err)
-	}
 	p := &Plan{
 		Manifest: &Manifest{
 			ID: o.ID, Version: o.Version, Name: o.Name, Exec: o.Exec, Prefix: o.Prefix, Arch: o.Arch,
 			Commands: o.Commands, Export: o.Export, digests: make(map[string]Digest),
 		},
-		Icons: make(map[int][]byte), Notes: src.notes, Stub: o.Stub, Progress: o.Progress,
+		Icons: make(map[int][]byte), Notes: src.notes, Stub: o.Stub, Sign: o.Sign, Progress: o.Progress,
 		Files: src.files, Folders: src.folders, Links: src.links, Size: src.size, tree: src,
+	}
+	if err := p.takeSlices(o.Slices); err != nil {
+		return nil, err
 	}
 	f := finder{plan: p, root: root, options: o}
 	for _, step := range []func() error{f.desktopFile, f.metainfo, f.exec, f.arch, f.icons} {
@@ -128,16 +131,88 @@ func NewPlan(dir string, o BuildOptions) (*Plan, error) {
 		return nil, fmt.Errorf("cannot make a bundle of %s: %w", dir, err)
 	}
 	for _, c := range p.Manifest.Commands {
-		if _, ok := src.find("bin/" + c); !ok {
+		if !p.has("bin/" + c) {
 			return nil, fmt.Errorf("cannot make a bundle of %s: the command %q is not in bin", dir, c)
 		}
 	}
 	for _, e := range p.Manifest.Export {
-		if _, ok := src.find(e); !ok {
+		if !p.has(e) {
 			return nil, fmt.Errorf("cannot make a bundle of %s: the exported path %q is not there", dir, e)
 		}
 	}
 	return p, nil
+}
+
+// takeSlices makes the bundle contain slices from files.
+func (p *Plan) takeSlices(files []*Bundle) error {
+	known := make(map[Digest]bool)
+	for _, file := range files {
+		lib, err := newLibrary(file)
+		if err != nil {
+			return fmt.Errorf("cannot make a bundle: cannot use a slice: %w", err)
+		}
+		if known[lib.info.Digest] {
+			return fmt.Errorf("cannot make a bundle: the slice %s is given twice", lib.info.Name)
+		}
+		known[lib.info.Digest] = true
+		p.libraries = append(p.libraries, lib)
+	}
+	if len(p.libraries) >= maxSlices {
+		return fmt.Errorf("cannot make a bundle: more than %d slices", maxSlices)
+	}
+	return nil
+}
+
+// has says whether there is something at a path relative to the prefix.
+func (p *Plan) has(name string) bool {
+	if _, ok := p.tree.find(name); ok {
+		return true
+	}
+	return slices.ContainsFunc(p.libraries, func(l *library) bool {
+		_, ok := l.tree.Find(name)
+		return ok
+	})
+}
+
+// program finds an executable file by its path relative to the prefix, in the tree and then in the slices below it. It returns the beginning of
+// the program, as much as tells what it is for; none when it is a link to a program of the host.
+func (p *Plan) program(name string) (head []byte, err error) {
+	if e, ok := p.tree.follow(name, p.Manifest.Prefix); ok {
+		switch {
+		case e == nil:
+			return nil, nil
+		case e.mode&modeType != modeFile:
+			return nil, fs.ErrNotExist
+		case e.mode&0o111 == 0:
+			return nil, fmt.Errorf("the program %s is not executable", name)
+		}
+		file, err := p.tree.open(e)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the program: %w", err)
+		}
+		defer file.Close()
+		return firstBytes(file)
+	}
+	for _, lib := range slices.Backward(p.libraries) {
+		n, err := lib.tree.Resolve(name)
+		if err != nil {
+			continue
+		}
+		if info := lib.tree.Info(n); info.IsFile() && info.Mode&0o111 != 0 {
+			return firstBytes(lib.tree.Open(n))
+		}
+	}
+	return nil, fs.ErrNotExist
+}
+
+// firstBytes reads as much of a file as tells its kind.
+func firstBytes(r io.Reader) ([]byte, error) {
+	head := make([]byte, elfHeaderSize)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("cannot read the program: %w", err)
+	}
+	return head[:n], nil
 }
 
 // String lists what the bundle is going to be, for --dry-run.
@@ -158,6 +233,9 @@ func (p *Plan) String() string {
 	line("Commands", strings.Join(m.Commands, " "))
 	line("Export", strings.Join(m.Export, " "))
 	line("Files", fmt.Sprintf("%d, %d bytes; %d folders, %d links", p.Files, p.Size, p.Folders, p.Links))
+	for _, lib := range p.libraries {
+		line("Slice", fmt.Sprintf("%s, %d bytes stored as %d, %s", strings.TrimSpace(lib.info.Name+" "+lib.info.Version), lib.info.Size, lib.info.DataSize, lib.info.Digest))
+	}
 	for _, s := range p.sections() {
 		line("Section", fmt.Sprintf("%s, %d bytes", s.name, len(s.data)))
 	}
@@ -202,6 +280,7 @@ type finder struct {
 	root    *os.Root // reading through it never leaves the tree, whatever links say
 	options BuildOptions
 	entry   *keyfile.Group // of the desktop file
+	head    []byte         // of the main program
 }
 
 func (f *finder) note(format string, a ...any) {
@@ -337,7 +416,7 @@ func (f *finder) metainfo() error {
 		}
 		return nil
 	}
-	version, err := newestRelease(f.plan.Metainfo)
+	version, err := NewestRelease(f.plan.Metainfo)
 	if err != nil {
 		return fmt.Errorf("the metainfo %s is wrong: %w", name, err)
 	}
@@ -349,8 +428,8 @@ func (f *finder) metainfo() error {
 	return nil
 }
 
-// newestRelease returns the version of the newest release that an AppStream file lists, or "".
-func newestRelease(text []byte) (string, error) {
+// NewestRelease returns the version of the newest release that an AppStream file lists, or "".
+func NewestRelease(text []byte) (string, error) {
 	var component struct {
 		Releases []struct {
 			Version   string `xml:"version,attr"`
@@ -377,7 +456,7 @@ func newestRelease(text []byte) (string, error) {
 
 // exec finds the main program.
 func (f *finder) exec() error {
-	m, tree := f.plan.Manifest, f.plan.tree
+	m := f.plan.Manifest
 	if m.Prefix == "" {
 		m.Prefix = DefaultPrefix
 	}
@@ -414,19 +493,17 @@ func (f *finder) exec() error {
 		tried = append(tried, "bin/"+word, "games/"+word, "sbin/"+word, "libexec/"+word)
 	}
 	for _, t := range tried {
-		e, ok := tree.follow(t, m.Prefix)
-		if !ok {
+		head, err := f.plan.program(t)
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		switch {
-		case e == nil: // a link out of the tree, to a program of the host
+		if err != nil {
+			return err
+		}
+		if head == nil {
 			f.note("the program %s is a link out of the tree", t)
-		case e.mode&modeType != modeFile:
-			continue
-		case e.mode&0o111 == 0:
-			return fmt.Errorf("the program %s is not executable", t)
 		}
-		m.Exec = t
+		m.Exec, f.head = t, head
 		return nil
 	}
 	return fmt.Errorf("the program %q of %s is not in it (looked for %s): %w; name it with --exec", word, from, strings.Join(tried, ", "), fs.ErrNotExist)
@@ -455,18 +532,10 @@ func firstWord(line string) string {
 func (f *finder) arch() error {
 	m := f.plan.Manifest
 	program := ""
-	if e, ok := f.plan.tree.follow(m.Exec, m.Prefix); ok && e != nil {
-		file, err := f.plan.tree.open(e)
-		if err != nil {
-			return fmt.Errorf("cannot read the program: %w", err)
-		}
-		head := make([]byte, elfHeaderSize)
-		_, err = io.ReadFull(file, head)
-		file.Close()
-		if err == nil && string(head[:4]) == "\x7fELF" {
-			if program, err = elfArch(head); err != nil {
-				return fmt.Errorf("the program %s: %w", m.Exec, err)
-			}
+	if bytes.HasPrefix(f.head, []byte("\x7fELF")) {
+		var err error
+		if program, err = elfArch(f.head); err != nil {
+			return fmt.Errorf("the program %s: %w", m.Exec, err)
 		}
 	}
 	if m.Arch == "" {
@@ -489,6 +558,11 @@ func (f *finder) arch() error {
 	}
 	if program != "" && program != m.Arch {
 		return fmt.Errorf("the program %s is for %s, the bundle for %s: %w", m.Exec, program, m.Arch, ErrArch)
+	}
+	for _, lib := range f.plan.libraries {
+		if lib.info.Arch != "" && lib.info.Arch != m.Arch {
+			return fmt.Errorf("the slice %s is for %s, the bundle for %s: %w", lib.info.Name, lib.info.Arch, m.Arch, ErrArch)
+		}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@
 //	│ .xdg.metainfo        │
 //	│ .glick.slice.0 …     │ indexes: names, modes, digests, chunk tables
 //	│ .glick.manifest      │
+//	│ .glick.signature     │ of the manifest
 //	├──────────────────────┤
 //	│ .shstrtab            │
 //	│ section headers      │
@@ -25,6 +26,7 @@
 package bundle
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -38,6 +40,7 @@ import (
 // What can be wrong with a bundle, for errors.Is.
 var (
 	ErrNotBundle = errors.New("not a bundle")
+	ErrNotSlice  = errors.New("not a slice")
 	ErrTruncated = errors.New("the bundle is incomplete")
 	ErrDamaged   = errors.New("the bundle is damaged")
 	ErrVersion   = errors.New("the bundle is of a newer format than this version of Glick knows")
@@ -62,6 +65,9 @@ const (
 	maxIcon     = 4 << 20
 	maxMetainfo = 4 << 20
 	maxIndex    = 256 << 20
+
+	maxSignature = 64 << 10
+	maxStub      = 64 << 20
 )
 
 // Names of the sections.
@@ -74,6 +80,8 @@ const (
 	sectionIcon     = ".xdg.icon."
 	sectionSVG      = ".xdg.icon.svg"
 	sectionMetainfo = ".xdg.metainfo"
+
+	sectionSignature = ".glick.signature"
 )
 
 // Digest is the SHA-256 of some content.
@@ -100,59 +108,117 @@ type Section struct {
 	Size   int64 // in bytes
 }
 
-// Bundle is an open bundle. It reads from the reader that was given to Read as long as it is used.
+// Names of the formats, as Format returns them.
+const (
+	FormatBundle    = "glick-1"       // a bundle of format version 1
+	FormatSlice     = "glick-slice-1" // a slice in a file of its own
+	FormatGlick02   = "glick-0.2"     // Glick 0.2 (2007)
+	FormatGlick2    = "glick-2"       // Glick 2 (2011), its format 1
+	FormatAppImage1 = "appimage-1"
+	FormatAppImage2 = "appimage-2"
+)
+
+// Bundle is an open bundle, slice file or file of another format. It reads from the reader that was given to Read as long as it is used.
 type Bundle struct {
 	r        io.ReaderAt
 	size     int64
+	format   string
 	sections []Section
 	manifest *Manifest
+	text     []byte // of the manifest
 	digest   Digest
+	foreign  *Foreign // nil for our own formats
 }
 
 // Read finds out what the bundle in the first size bytes of r is: it reads the ELF headers, the section table and the manifest, a few
 // kilobytes of any file. It does not check contents; each accessor checks what it returns. The caller keeps r open while the Bundle or
-// its Tree is used.
+// its Tree is used. A slice in a file of its own is not a bundle: see ReadSlice.
 //
 // Errors are ErrNotBundle, ErrTruncated, ErrDamaged, ErrVersion, or those of r.
-func Read(r io.ReaderAt, size int64) (*Bundle, error) {
+func Read(r io.ReaderAt, size int64) (*Bundle, error) { return readKind(r, size, kindBundle) }
+
+// ReadSlice is Read for a slice in a file of its own. What it returns has a manifest with that slice only, and no id.
+func ReadSlice(r io.ReaderAt, size int64) (*Bundle, error) { return readKind(r, size, kindSlice) }
+
+func readKind(r io.ReaderAt, size int64, kind fileKind) (*Bundle, error) {
 	file, err := readELF(r, size)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{r: r, size: size, sections: file.sections}
-	text, err := b.read(sectionManifest, maxManifest)
-	if err != nil {
+	b := &Bundle{r: r, size: size, format: FormatBundle, sections: file.sections}
+	switch {
+	case file.kind == kindSlice && kind == kindBundle:
+		return nil, fmt.Errorf("a slice, of which bundles are made: %w", ErrNotBundle)
+	case file.kind == kindBundle && kind == kindSlice:
+		return nil, fmt.Errorf("a bundle, not a slice: %w", ErrNotSlice)
+	case kind == kindSlice:
+		b.format = FormatSlice
+	}
+	if b.text, err = b.read(sectionManifest, maxManifest); err != nil {
 		return nil, err
 	}
-	if text == nil {
+	if b.text == nil {
 		return nil, fmt.Errorf("it has no manifest: %w", ErrDamaged)
 	}
-	b.digest = sha256.Sum256(text)
-	if b.manifest, err = parseManifest(text); err != nil {
+	b.digest = sha256.Sum256(b.text)
+	if b.manifest, err = parseManifest(b.text, kind); err != nil {
 		return nil, err
 	}
-	if file.arch != b.manifest.Arch {
+	if kind == kindBundle && file.arch != b.manifest.Arch {
 		return nil, fmt.Errorf("its code is for %s, its manifest says %s: %w", file.arch, b.manifest.Arch, ErrDamaged)
 	}
-	data, ok := b.section(sectionData)
-	if !ok {
-		return nil, fmt.Errorf("it has no section %s: %w", sectionData, ErrDamaged)
-	}
-	for i, s := range b.manifest.Slices {
-		if s.DataOffset > data.Size || s.DataSize > data.Size-s.DataOffset {
-			return nil, fmt.Errorf("the data of slice %d is outside of %s: %w", i, sectionData, ErrDamaged)
-		}
-		if _, ok := b.section(sectionSlice + strconv.Itoa(i)); !ok {
-			return nil, fmt.Errorf("it has no section %s%d: %w", sectionSlice, i, ErrDamaged)
-		}
+	if err := b.placeSlices(); err != nil {
+		return nil, err
 	}
 	return b, nil
 }
 
+// placeSlices finds which slices are in the file, and checks that their data lie inside of .glick.data and apart from each other.
+func (b *Bundle) placeSlices() error {
+	data, ok := b.section(sectionData)
+	if !ok {
+		return fmt.Errorf("it has no section %s: %w", sectionData, ErrDamaged)
+	}
+	indexes := make(map[string]bool)
+	for _, s := range b.sections {
+		indexes[s.Name] = true
+	}
+	var there []SliceInfo
+	for i := range b.manifest.Slices {
+		s := &b.manifest.Slices[i]
+		switch name := sectionSlice + strconv.Itoa(i); {
+		case !indexes[name] && s.Optional:
+			s.Missing = true
+		case !indexes[name]:
+			return fmt.Errorf("it has no section %s: %w", name, ErrDamaged)
+		case s.DataOffset > data.Size || s.DataSize > data.Size-s.DataOffset:
+			return fmt.Errorf("the data of slice %d is outside of %s: %w", i, sectionData, ErrDamaged)
+		case s.DataSize > 0:
+			there = append(there, *s)
+		}
+	}
+	slices.SortFunc(there, func(x, y SliceInfo) int { return cmp.Compare(x.DataOffset, y.DataOffset) })
+	for i := 1; i < len(there); i++ {
+		if there[i].DataOffset < there[i-1].DataOffset+there[i-1].DataSize {
+			return fmt.Errorf("the data of the slices %s and %s overlap: %w", there[i-1].Name, there[i].Name, ErrDamaged)
+		}
+	}
+	return nil
+}
+
+// Format returns the name of the file's format, FormatBundle for a bundle.
+func (b *Bundle) Format() string { return b.format }
+
 // Manifest returns what the bundle says about itself. The caller must not change it.
 func (b *Bundle) Manifest() *Manifest { return b.manifest }
 
-// Digest returns the digest of the manifest, which holds the digests of all else: the identity of the whole bundle.
+// ManifestText returns the manifest as it is in the file: what a signature signs. Nil for foreign files. The caller must not change it.
+func (b *Bundle) ManifestText() []byte { return b.text }
+
+// Signature returns the armoured SSH signature of ManifestText, or nil when the file has none. It is not checked here: package signature does.
+func (b *Bundle) Signature() ([]byte, error) { return b.read(sectionSignature, maxSignature) }
+
+// Digest returns the digest of the manifest, which holds the digests of all else: the identity of the whole bundle. Zero for foreign files.
 func (b *Bundle) Digest() Digest { return b.digest }
 
 // Size returns the size of the bundle file in bytes.
@@ -170,9 +236,17 @@ func (b *Bundle) Metainfo() ([]byte, error) { return b.readChecked(sectionMetain
 // SVGIcon returns the scalable icon, or nil when the bundle has none.
 func (b *Bundle) SVGIcon() ([]byte, error) { return b.readChecked(sectionSVG, maxIcon) }
 
-// Icon returns the PNG icon of exactly that width and height in pixels, or nil when the bundle has none.
+// Icon returns the PNG icon of exactly that width and height in pixels, or nil when the bundle has none. A picture that says it has other sizes
+// is ErrDamaged, so that who draws it knows how much memory it takes.
 func (b *Bundle) Icon(size int) ([]byte, error) {
-	return b.readChecked(sectionIcon+strconv.Itoa(size), maxIcon)
+	data, err := b.readChecked(sectionIcon+strconv.Itoa(size), maxIcon)
+	if data == nil || err != nil {
+		return nil, err
+	}
+	if w, h, ok := pngSize(data); !ok || w != size || h != size {
+		return nil, fmt.Errorf("the icon of size %d is not a PNG picture of that size: %w", size, ErrDamaged)
+	}
+	return data, nil
 }
 
 // IconSizes returns the sizes in pixels of the PNG icons, ascending.
@@ -180,6 +254,11 @@ func (b *Bundle) IconSizes() []int {
 	var sizes []int
 	for _, s := range b.sections {
 		if n, ok := iconSize(s.Name); ok {
+			sizes = append(sizes, n)
+		}
+	}
+	if b.foreign != nil {
+		for n := range b.foreign.Icons {
 			sizes = append(sizes, n)
 		}
 	}
@@ -227,6 +306,9 @@ func (b *Bundle) read(name string, limit int64) ([]byte, error) {
 
 // readChecked is read with the digest compared to the one in the manifest.
 func (b *Bundle) readChecked(name string, limit int64) ([]byte, error) {
+	if b.foreign != nil {
+		return b.foreign.section(name), nil
+	}
 	data, err := b.read(name, limit)
 	if data == nil || err != nil {
 		return nil, err

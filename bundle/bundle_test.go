@@ -271,10 +271,11 @@ func TestTree(t *testing.T) {
 			return nil
 		case d.IsDir():
 			list, _ := os.ReadDir(name)
-			if !info.IsDir() || len(tr.Children(n)) != len(list) {
-				t.Errorf("folder %q: %+v with %d children, not %d", rel, info, len(tr.Children(n)), len(list))
+			if !info.IsDir() || tr.ChildCount(n) != len(list) {
+				t.Errorf("folder %q: %+v with %d children, not %d", rel, info, tr.ChildCount(n), len(list))
 			}
-			for i, c := range tr.Children(n) {
+			for i := range tr.ChildCount(n) {
+				c := tr.Child(n, i)
 				if tr.Info(c).Name != list[i].Name() || tr.Info(c).Parent != n {
 					t.Errorf("child %d of %q is %+v, not %q", i, rel, tr.Info(c), list[i].Name())
 				}

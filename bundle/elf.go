@@ -23,17 +23,26 @@ const (
 	maxSectionNames = 1 << 20
 )
 
-// note is the mark of a bundle: an ELF note of owner "Glick", type 1, whose descriptor is the format version and flags.
+// The mark of our files is an ELF note of owner "Glick", whose type tells what the file is and whose descriptor is the format version and flags.
+const noteSize = 28
+
+// fileKind is the type of the note.
+type fileKind uint32
+
 const (
-	noteSize = 28
-	noteType = 1
+	kindBundle fileKind = 1
+	kindSlice  fileKind = 2
 )
 
-var noteHead = []byte("\x06\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00Glick\x00\x00\x00")
+// noteHead returns the mark up to the version.
+func noteHead(kind fileKind) []byte {
+	return []byte("\x06\x00\x00\x00\x08\x00\x00\x00" + string(rune(kind)) + "\x00\x00\x00Glick\x00\x00\x00")
+}
 
-// elfFile is what is found in the ELF file of a bundle.
+// elfFile is what is found in the ELF file of a bundle or slice.
 type elfFile struct {
-	arch     string
+	kind     fileKind
+	arch     string    // empty for a slice
 	sections []Section // those that belong to Glick
 }
 
@@ -50,7 +59,7 @@ func archOf(m elf.Machine) (string, bool) {
 
 // readELF checks that r is an ELF file with the mark of a bundle, and finds its sections.
 func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
-	head := make([]byte, min(size, headPage))
+	head := make([]byte, max(0, min(size, headPage)))
 	if err := readFull(r, head, 0); err != nil {
 		return nil, fmt.Errorf("cannot read the file's beginning: %w", err)
 	}
@@ -59,12 +68,9 @@ func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 		head[4] != byte(elf.ELFCLASS64) || head[5] != byte(elf.ELFDATA2LSB) {
 		return nil, ErrNotBundle
 	}
+	kind, version, flags := findNote(head)
 	arch, ok := archOf(elf.Machine(le.Uint16(head[18:])))
-	if !ok {
-		return nil, ErrNotBundle
-	}
-	version, flags, ok := findNote(head)
-	if !ok {
+	if kind == 0 || kind == kindBundle && !ok {
 		return nil, ErrNotBundle
 	}
 	if version != FormatVersion || flags != 0 {
@@ -95,7 +101,7 @@ func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 		return nil, fmt.Errorf("cannot read the section names: %w", err)
 	}
 
-	file := &elfFile{arch: arch}
+	file := &elfFile{kind: kind, arch: arch}
 	seen := make(map[string]bool)
 	for h := raw; len(h) > 0; h = h[sectionSize:] {
 		at := le.Uint32(h)
@@ -125,6 +131,18 @@ func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 	return file, nil
 }
 
+// HeadSize is how many bytes from the beginning of a file tell what it is.
+const HeadSize = headPage
+
+// IsSlice says whether a file that begins with these bytes, HeadSize of them if it has so many, is marked as a slice.
+func IsSlice(head []byte) bool {
+	if len(head) < elfHeaderSize || string(head[:4]) != elf.ELFMAG {
+		return false
+	}
+	kind, _, _ := findNote(head)
+	return kind == kindSlice
+}
+
 // isOurs says whether a section belongs to Glick by its name.
 func isOurs(name string) bool {
 	return name == sectionNote || strings.HasPrefix(name, ".glick.") || strings.HasPrefix(name, ".xdg.")
@@ -139,12 +157,12 @@ func sectionRange(header []byte, size int64) (off, n int64, err error) {
 	return int64(o), int64(l), nil
 }
 
-// findNote looks for the mark of a bundle in the notes that lie in the first page.
-func findNote(head []byte) (version, flags uint32, ok bool) {
+// findNote looks for the mark in the notes that lie in the first page. The kind is 0 when there is none.
+func findNote(head []byte) (kind fileKind, version, flags uint32) {
 	le := binary.LittleEndian
 	table, count := le.Uint64(head[32:]), int(le.Uint16(head[56:]))
 	if table < elfHeaderSize || table > headPage || le.Uint16(head[54:]) != programSize || count > maxPrograms {
-		return 0, 0, false
+		return 0, 0, 0
 	}
 	for i := range count {
 		at := int(table) + i*programSize
@@ -160,9 +178,11 @@ func findNote(head []byte) (version, flags uint32, ok bool) {
 			continue
 		}
 		note := head[off:]
-		if bytes.HasPrefix(note, noteHead) {
-			return le.Uint32(note[20:]), le.Uint32(note[24:]), true
+		for _, kind := range []fileKind{kindBundle, kindSlice} {
+			if bytes.HasPrefix(note, noteHead(kind)) {
+				return kind, le.Uint32(note[20:]), le.Uint32(note[24:])
+			}
 		}
 	}
-	return 0, 0, false
+	return 0, 0, 0
 }

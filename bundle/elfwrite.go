@@ -49,17 +49,7 @@ func prepareStub(stub []byte) (*stubImage, error) {
 	if le.Uint64(img[32:]) != elfHeaderSize || le.Uint16(img[54:]) != programSize {
 		return nil, errors.New("its program headers are not where they must be")
 	}
-	for _, sec := range file.Sections {
-		if sec.Flags&elf.SHF_ALLOC != 0 && sec.Name != sectionNote {
-			s.sections = append(s.sections, elfSection{
-				name: sec.Name, kind: sec.Type, flags: sec.Flags, addr: sec.Addr, off: int64(sec.Offset), size: int64(sec.FileSize),
-				align: sec.Addralign, entry: sec.Entsize, info: 0,
-			})
-			if sec.Type == elf.SHT_NOBITS {
-				s.sections[len(s.sections)-1].size = int64(sec.Size)
-			}
-		}
-	}
+	s.keepSections(file)
 	// elf.NewFile has found the table inside of the file.
 	if old := le.Uint64(img[40:]); old >= elfHeaderSize {
 		clear(img[old:][:uint64(le.Uint16(img[60:]))*sectionSize])
@@ -106,11 +96,52 @@ func prepareStub(stub []byte) (*stubImage, error) {
 			s.noteAddr = p.Vaddr + uint64(s.noteOff) - p.Off
 		}
 	}
-	note := img[s.noteOff:]
-	copy(note, noteHead)
+	s.mark(kindBundle, program)
+	return s, nil
+}
+
+// sliceHead is what a slice file begins with instead of a stub: an ELF header, and one program header that leads to the mark.
+func sliceHead() *stubImage {
+	s := &stubImage{image: make([]byte, headPage), noteOff: elfHeaderSize + programSize}
+	h, le := s.image, binary.LittleEndian
+	copy(h, elf.ELFMAG)
+	h[4], h[5], h[6] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)
+	le.PutUint16(h[16:], uint16(elf.ET_REL)) // nothing to execute
+	le.PutUint16(h[18:], uint16(elf.EM_NONE))
+	le.PutUint32(h[20:], uint32(elf.EV_CURRENT))
+	le.PutUint64(h[32:], elfHeaderSize)
+	le.PutUint16(h[52:], elfHeaderSize)
+	le.PutUint16(h[54:], programSize)
+	le.PutUint16(h[56:], 1)
+	s.mark(kindSlice, 0)
+	return s
+}
+
+// keepSections takes over the headers of the program's own sections that are loaded.
+func (s *stubImage) keepSections(file *elf.File) {
+	for _, sec := range file.Sections {
+		if sec.Flags&elf.SHF_ALLOC == 0 || sec.Name == sectionNote {
+			continue
+		}
+		h := elfSection{
+			name: sec.Name, kind: sec.Type, flags: sec.Flags, addr: sec.Addr, off: int64(sec.Offset), size: int64(sec.FileSize),
+			align: sec.Addralign, entry: sec.Entsize,
+		}
+		if sec.Type == elf.SHT_NOBITS {
+			h.size = int64(sec.Size)
+		}
+		s.sections = append(s.sections, h)
+	}
+}
+
+// mark writes the mark and makes a program header lead to it.
+func (s *stubImage) mark(kind fileKind, program int) {
+	le := binary.LittleEndian
+	note := s.image[s.noteOff:]
+	copy(note, noteHead(kind))
 	le.PutUint32(note[20:], FormatVersion)
 	le.PutUint32(note[24:], 0)
-	h := img[elfHeaderSize+program*programSize:][:programSize]
+	h := s.image[elfHeaderSize+program*programSize:][:programSize]
 	le.PutUint32(h, uint32(elf.PT_NOTE))
 	le.PutUint32(h[4:], uint32(elf.PF_R))
 	le.PutUint64(h[8:], uint64(s.noteOff))
@@ -119,16 +150,11 @@ func prepareStub(stub []byte) (*stubImage, error) {
 	le.PutUint64(h[32:], noteSize)
 	le.PutUint64(h[40:], noteSize)
 	le.PutUint64(h[48:], 4)
-	return s, nil
 }
 
 func allZero(p []byte) bool {
-	for _, b := range p {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
+	// Comparing the bytes to themselves one further is as fast as memory.
+	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }
 
 // sectionTable collects the section headers of a bundle.
@@ -152,9 +178,11 @@ func (t *sectionTable) add(name string, off, size int64) {
 // names fixes the order of the sections and returns the content of .shstrtab.
 func (t *sectionTable) names() []byte {
 	t.sections = append(t.sections, elfSection{})
-	t.sections = append(t.sections, elfSection{
-		name: sectionNote, kind: elf.SHT_NOTE, flags: elf.SHF_ALLOC, addr: t.stub.noteAddr, off: int64(t.stub.noteOff), size: noteSize, align: 4,
-	})
+	note := elfSection{name: sectionNote, kind: elf.SHT_NOTE, addr: t.stub.noteAddr, off: int64(t.stub.noteOff), size: noteSize, align: 4}
+	if note.addr != 0 {
+		note.flags = elf.SHF_ALLOC
+	}
+	t.sections = append(t.sections, note)
 	t.sections = append(t.sections, t.stub.sections...)
 	t.sections = append(t.sections, t.payload...)
 	t.sections = append(t.sections, elfSection{name: ".shstrtab", kind: elf.SHT_STRTAB, align: 1})

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +34,7 @@ func (t *Tree) Resolve(name string) (Node, error) {
 			if at == 0 {
 				return 0, fmt.Errorf("%q leads out of the bundle: %w", name, fs.ErrNotExist)
 			}
-			at = t.nodes[at].parent
+			at = t.parent(at)
 			continue
 		}
 		n, ok := t.Lookup(at, part)
@@ -50,7 +52,7 @@ func (t *Tree) Resolve(name string) (Node, error) {
 		target := info.Target
 		if strings.HasPrefix(target, "/") {
 			rest, ok := strings.CutPrefix(path.Clean(target), prefix+"/")
-			if !ok {
+			if !ok || prefix == "" {
 				return 0, fmt.Errorf("%q is a link out of the bundle to %q: %w", name, target, fs.ErrNotExist)
 			}
 			target, at = rest, 0
@@ -64,11 +66,13 @@ func (t *Tree) Resolve(name string) (Node, error) {
 type ExtractOptions struct {
 	// Progress, when not nil, is called with bytes written and in total.
 	Progress func(done, total int64)
+	// Note, when not nil, is told what could not be kept, each thing once, in a sentence.
+	Note func(string)
 }
 
 // Extract writes what is in folder dir of the tree into the folder out, which must be missing or empty. Whatever names and links say,
-// nothing is written outside of out, nothing that exists is opened, and no link is followed. Files get their modes, the current user and
-// ModTime; holes stay holes. When it fails, what was begun is removed.
+// nothing is written outside of out, nothing that exists is opened, and no link is followed. Files get their modes, their extended attributes, the
+// current user and ModTime; holes stay holes. When it fails, what was begun is removed.
 func (t *Tree) Extract(ctx context.Context, dir Node, out string, o ExtractOptions) (err error) {
 	if !t.Info(dir).IsDir() {
 		return fmt.Errorf("cannot extract %q as a folder: it is none", t.Path(dir))
@@ -88,11 +92,11 @@ func (t *Tree) Extract(ctx context.Context, dir Node, out string, o ExtractOptio
 	if _, err := root.Readdirnames(1); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("cannot extract to %s: the folder is not empty", out)
 	}
-	x := &extraction{tree: t, top: dir, root: int(root.Fd()), progress: o.Progress}
+	x := &extraction{tree: t, top: dir, root: int(root.Fd()), options: o}
 	if err = x.run(ctx); err == nil {
 		return nil
 	}
-	for _, n := range t.Children(dir) {
+	for n := range t.Children(dir) {
 		// RemoveAll goes by file descriptors and follows no links.
 		_ = os.RemoveAll(filepath.Join(out, t.Info(n).Name))
 	}
@@ -103,9 +107,11 @@ func (t *Tree) Extract(ctx context.Context, dir Node, out string, o ExtractOptio
 }
 
 // ExtractFile writes the content of file n to w. Every chunk is checked before it is written.
-func (t *Tree) ExtractFile(ctx context.Context, n Node, w io.Writer) error {
+func (t *Tree) ExtractFile(ctx context.Context, n Node, w io.Writer, o ExtractOptions) error {
 	r := t.Open(n)
 	buf := make([]byte, 1<<20)
+	var done int64
+	total := t.Info(n).Size
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -120,6 +126,9 @@ func (t *Tree) ExtractFile(ctx context.Context, n Node, w io.Writer) error {
 		if _, err := w.Write(buf[:k]); err != nil {
 			return fmt.Errorf("cannot write: %w", err)
 		}
+		if done += int64(k); o.Progress != nil {
+			o.Progress(done, total)
+		}
 	}
 }
 
@@ -128,7 +137,8 @@ type extraction struct {
 	tree     *Tree
 	top      Node
 	root     int // file descriptor of the folder
-	progress func(done, total int64)
+	options  ExtractOptions
+	noXattrs bool // said that the file system has none
 
 	done, total int64
 	last        Chunk // small files share chunks
@@ -141,7 +151,7 @@ func (x *extraction) run(ctx context.Context) error {
 	list := []Node{x.top}
 	for i := 0; i < len(list); i++ {
 		folders = append(folders, list[i])
-		for _, c := range x.tree.Children(list[i]) {
+		for c := range x.tree.Children(list[i]) {
 			info := x.tree.Info(c)
 			if info.IsDir() {
 				list = append(list, c)
@@ -160,7 +170,10 @@ func (x *extraction) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = finish(fd, x.tree.Info(folders[i]).Mode)
+		info := x.tree.Info(folders[i])
+		if err = x.attributes(fd, info); err == nil {
+			err = finish(fd, info.Mode)
+		}
 		unix.Close(fd)
 		if err != nil {
 			return fmt.Errorf("cannot set the mode of %q: %w", x.tree.Path(folders[i]), err)
@@ -198,7 +211,7 @@ func (x *extraction) folder(ctx context.Context, d Node) error {
 		return err
 	}
 	defer unix.Close(fd)
-	for _, n := range x.tree.Children(d) {
+	for n := range x.tree.Children(d) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -211,7 +224,7 @@ func (x *extraction) folder(ctx context.Context, d Node) error {
 				err = unix.UtimesNanoAt(fd, info.Name, modTimes(), unix.AT_SYMLINK_NOFOLLOW)
 			}
 		default:
-			err = x.file(fd, n, info)
+			err = x.file(ctx, fd, n, info)
 		}
 		if err != nil {
 			return fmt.Errorf("%q: %w", x.tree.Path(n), err)
@@ -220,7 +233,7 @@ func (x *extraction) folder(ctx context.Context, d Node) error {
 	return nil
 }
 
-func (x *extraction) file(dir int, n Node, info Info) error {
+func (x *extraction) file(ctx context.Context, dir int, n Node, info Info) error {
 	fd, err := unix.Openat(dir, info.Name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
@@ -229,30 +242,22 @@ func (x *extraction) file(dir int, n Node, info Info) error {
 	defer f.Close()
 	hole := false
 	for off := int64(0); off < info.Size; {
-		c, in, err := x.tree.ChunkAt(n, off)
+		data, err := x.read(n, info, off)
 		if err != nil {
 			return err
 		}
-		size := min(int64(c.Raw)-in, info.Size-off)
-		if c != x.last || x.buf == nil {
-			x.last = Chunk{}
-			if x.buf, err = x.tree.ReadChunk(c, x.buf); err != nil {
+		if hole = allZero(data); !hole {
+			if _, err := f.WriteAt(data, off); err != nil {
 				return err
 			}
-			x.last = c
 		}
-		if err := x.tree.CheckPart(n, x.buf); err != nil {
+		off += int64(len(data))
+		x.done += int64(len(data))
+		if x.options.Progress != nil {
+			x.options.Progress(x.done, x.total)
+		}
+		if err := ctx.Err(); err != nil {
 			return err
-		}
-		if hole = c.Stored == 0; !hole {
-			if _, err := f.WriteAt(x.buf[in:in+size], off); err != nil {
-				return err
-			}
-		}
-		off += size
-		x.done += size
-		if x.progress != nil {
-			x.progress(x.done, x.total)
 		}
 	}
 	if hole { // at the end
@@ -260,10 +265,60 @@ func (x *extraction) file(dir int, n Node, info Info) error {
 			return err
 		}
 	}
+	if err := x.attributes(fd, info); err != nil {
+		return err
+	}
 	if err := finish(fd, info.Mode); err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+// read returns what comes next of a file, as much as is at hand at once. It is valid until the next read.
+func (x *extraction) read(n Node, info Info, off int64) ([]byte, error) {
+	if x.tree.files != nil {
+		if x.buf == nil {
+			x.buf = make([]byte, 256<<10)
+		}
+		data := x.buf[:min(int64(len(x.buf)), info.Size-off)]
+		if k, err := x.tree.ReadAt(n, data, off); k < len(data) {
+			return nil, err
+		}
+		return data, nil
+	}
+	c, in, err := x.tree.ChunkAt(n, off)
+	if err != nil {
+		return nil, err
+	}
+	if c != x.last || x.buf == nil {
+		x.last = Chunk{}
+		if x.buf, err = x.tree.ReadChunk(c, x.buf); err != nil {
+			return nil, err
+		}
+		x.last = c
+	}
+	if err := x.tree.CheckPart(n, x.buf); err != nil {
+		return nil, err
+	}
+	return x.buf[in:][:min(int64(c.Raw)-in, info.Size-off)], nil
+}
+
+// attributes gives an open file or folder its extended attributes, where the file system has such a thing.
+func (x *extraction) attributes(fd int, info Info) error {
+	for _, name := range slices.Sorted(maps.Keys(info.Xattrs)) {
+		err := unix.Fsetxattr(fd, name, []byte(info.Xattrs[name]), 0)
+		switch {
+		case errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSPC) && len(info.Xattrs[name]) > 1<<10:
+			// Some file systems have none, others no room for large ones.
+			if !x.noXattrs && x.options.Note != nil {
+				x.options.Note("the file system does not take all extended attributes; some are left out")
+			}
+			x.noXattrs = true
+		case err != nil:
+			return fmt.Errorf("cannot set the extended attribute %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // finish gives an open file or folder its mode and time.

@@ -77,7 +77,7 @@ func smallTree(t testing.TB) string {
 func TestPinned(t *testing.T) {
 	data := build(t, smallTree(t), bundle.BuildOptions{Stub: fakeStub()})
 	sum := sha256.Sum256(data)
-	const want = "1bddc2675dfc9ba8eff16bcf3beac117deaf87a94d24baf2092eeea222ae439a"
+	const want = "c61b0bad79de07522470eeed39a0fca81be67f6225fa0f4eb905ae3ad9ca3915"
 	if got := hex.EncodeToString(sum[:]); got != want {
 		t.Errorf("digest %s, want %s", got, want)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // The index of a slice, as doc/format.md describes it: a header, then entries, contents, chunks, extended attributes and strings without
@@ -143,23 +144,36 @@ func damaged(format string, a ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), ErrDamaged)
 }
 
+// checkChunks proves that the chunks lie in the slice's data one after another, without gaps: so there is one layout only, nothing is hidden
+// between chunks, and none overlap.
 func (x *index) checkChunks() error {
+	var end int64
 	for i := range x.chunkCount() {
 		switch c := x.chunk(i); {
 		case c.Raw == 0 || c.Raw > maxChunk || c.Stored > c.Raw:
 			return damaged("chunk %d has impossible sizes", i)
-		case c.Offset < 0 || c.Offset > x.dataSize || int64(c.Stored) > x.dataSize-c.Offset:
-			return damaged("chunk %d is outside of the slice's data", i)
+		case c.Offset != end:
+			return damaged("chunk %d is not behind the one before it", i)
+		default:
+			end += int64(c.Stored) // 2^32 chunks of 2^22 bytes cannot overflow
 		}
+	}
+	if end != x.dataSize {
+		return damaged("the chunks have %d bytes of data, the index says %d", end, x.dataSize)
 	}
 	return nil
 }
 
+// checkContents proves that the contents share out the bytes of the chunks among them. That bounds the work of who reads all contents, and leaves
+// no bytes that belong to nothing.
 func (x *index) checkContents() error {
 	var last Digest
 	var total uint64
 	chunks := uint64(x.chunkCount())
-	left := chunks // no two contents of several chunks share one, so this bounds the work
+	left := make([]uint32, chunks) // bytes of each chunk that are not yet a content's
+	for i := range left {
+		left[i] = x.chunk(i).Raw
+	}
 	for i := range x.contentCount() {
 		c := x.content(i)
 		if i > 0 && bytes.Compare(last[:], c.digest[:]) >= 0 {
@@ -178,23 +192,35 @@ func (x *index) checkContents() error {
 				return damaged("content %d is empty and has chunks", i)
 			}
 		case c.shift == 0:
-			if uint64(c.chunk) >= chunks || uint64(c.skip)+c.size > uint64(x.chunk(int(c.chunk)).Raw) {
+			switch {
+			case uint64(c.chunk) >= chunks || uint64(c.skip)+c.size > uint64(x.chunk(int(c.chunk)).Raw):
 				return damaged("content %d is outside of its chunk", i)
+			case uint64(left[c.chunk]) < c.size:
+				return damaged("content %d overlaps another", i)
 			}
+			left[c.chunk] -= uint32(c.size)
 		case c.shift < minShift || c.shift > maxShift || c.skip != 0:
 			return damaged("content %d has an impossible chunk size", i)
 		default:
 			n := (c.size + 1<<c.shift - 1) >> c.shift
-			if n > left || uint64(c.chunk) > chunks-n {
+			if n > chunks || uint64(c.chunk) > chunks-n {
 				return damaged("content %d has chunks that are not there", i)
 			}
-			left -= n
 			for k := range n {
-				want := min(uint64(1)<<c.shift, c.size-k<<c.shift)
-				if uint64(x.chunk(int(uint64(c.chunk)+k)).Raw) != want {
+				at := int(uint64(c.chunk) + k)
+				switch want := min(uint64(1)<<c.shift, c.size-k<<c.shift); {
+				case uint64(x.chunk(at).Raw) != want:
 					return damaged("content %d has a chunk of a wrong size", i)
+				case left[at] != uint32(want):
+					return damaged("content %d overlaps another", i)
 				}
+				left[at] = 0
 			}
+		}
+	}
+	for i, n := range left {
+		if n != 0 {
+			return damaged("chunk %d has bytes that belong to no content", i)
 		}
 	}
 	if total != uint64(x.size) {
@@ -210,6 +236,7 @@ func (x *index) checkEntries() error {
 		return damaged("it has no root folder")
 	}
 	pathLen := make([]uint16, count)
+	used := make([]uint64, (x.contentCount()+63)/64) // one bit for each content that a file has
 	next := 1
 	var before []byte
 	for i := range count {
@@ -249,6 +276,9 @@ func (x *index) checkEntries() error {
 			return damaged("entry %d has an impossible mode", i)
 		}
 		if e.xattr != noXattrs {
+			if e.mode&modeType == modeLink {
+				return damaged("link %d has extended attributes", i)
+			}
 			if err := x.eachXattr(e.xattr, func(_, _ []byte) {}); err != nil {
 				return damaged("entry %d: %v", i, err)
 			}
@@ -263,6 +293,7 @@ func (x *index) checkEntries() error {
 			if uint64(e.a) >= uint64(x.contentCount()) || e.b != 0 {
 				return damaged("file %d has no content", i)
 			}
+			used[e.a/64] |= 1 << (e.a % 64)
 		case modeLink:
 			if e.b == 0 || e.b > maxPath || uint64(e.a)+uint64(e.b) > uint64(len(x.strings)) || bytes.IndexByte(x.text(e.a, e.b), 0) >= 0 {
 				return damaged("link %d has an impossible target", i)
@@ -274,12 +305,23 @@ func (x *index) checkEntries() error {
 	if next != count {
 		return damaged("entries are missing")
 	}
+	for i := range x.contentCount() {
+		if used[i/64]&(1<<(i%64)) == 0 {
+			return damaged("content %d is in no file", i)
+		}
+	}
 	return nil
 }
 
 // validName accepts what Linux accepts as the name of a folder's entry.
 func validName(name []byte) bool {
 	return len(name) > 0 && len(name) <= maxName && !bytes.ContainsAny(name, "/\x00") && string(name) != "." && string(name) != ".."
+}
+
+// keepsXattr says whether an extended attribute can be in a slice: only what belongs to users, and not what tells an overlay file system to show
+// other files.
+func keepsXattr(name string) bool {
+	return len(name) > len("user.") && strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
 }
 
 // xattr reads one record of the table of extended attributes.
@@ -311,11 +353,59 @@ func (x *index) eachXattr(off uint32, do func(name, value []byte)) error {
 			return bad
 		}
 		name := p[:n]
-		if bytes.Compare(name, before) <= 0 || bytes.IndexByte(name, 0) >= 0 {
+		if bytes.Compare(name, before) <= 0 || bytes.IndexByte(name, 0) >= 0 || !keepsXattr(string(name)) {
 			return bad
 		}
 		do(name, p[n:n+v])
 		before, p = name, p[n+v:]
 	}
 	return nil
+}
+
+// indexWriter makes the entries and strings of an index.
+type indexWriter struct {
+	entries, strings []byte
+	known            map[string]uint32
+}
+
+// text returns the place of a string in the strings, where each different one is once.
+func (w *indexWriter) text(s string) uint32 {
+	at, ok := w.known[s]
+	if !ok {
+		if w.known == nil {
+			w.known = make(map[string]uint32)
+		}
+		at = uint32(len(w.strings))
+		w.known[s] = at
+		w.strings = append(w.strings, s...)
+	}
+	return at
+}
+
+func (w *indexWriter) add(e entry) {
+	le := binary.LittleEndian
+	w.entries = le.AppendUint32(w.entries, e.nameOff)
+	w.entries = le.AppendUint16(w.entries, e.nameLen)
+	w.entries = le.AppendUint16(w.entries, e.mode)
+	w.entries = le.AppendUint32(w.entries, e.parent)
+	w.entries = le.AppendUint32(w.entries, e.a)
+	w.entries = le.AppendUint32(w.entries, e.b)
+	w.entries = le.AppendUint32(w.entries, e.xattr)
+}
+
+// children says where the children of a folder are that was added before them.
+func (w *indexWriter) children(folder int, first, count uint32) {
+	p, le := w.entries[folder*entrySize:], binary.LittleEndian
+	le.PutUint32(p[12:], first)
+	le.PutUint32(p[16:], count)
+}
+
+func (c content) append(to []byte) []byte {
+	le := binary.LittleEndian
+	to = append(to, c.digest[:]...)
+	to = le.AppendUint64(to, c.size)
+	to = le.AppendUint32(to, c.chunk)
+	to = le.AppendUint32(to, c.skip)
+	to = le.AppendUint32(to, c.shift)
+	return le.AppendUint32(to, 0)
 }

@@ -41,8 +41,7 @@ func soundIndex(t testing.TB) (index, data []byte) {
 	}
 	var out bytes.Buffer
 	w := &counter{w: bufio.NewWriter(&out)}
-	p := &Plan{tree: src, Size: src.size}
-	s, err := p.pack(context.Background(), w)
+	s, err := pack(context.Background(), src, w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +249,7 @@ func TestUnion(t *testing.T) {
 	}
 	var out bytes.Buffer
 	w := &counter{w: bufio.NewWriter(&out)}
-	s, err := (&Plan{tree: src, Size: src.size}).pack(context.Background(), w)
+	s, err := pack(context.Background(), src, w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +268,9 @@ func TestUnion(t *testing.T) {
 	if tr.decoder, err = newDecoder(); err != nil {
 		t.Fatal(err)
 	}
-	tr.unite()
+	if err := tr.unite(); err != nil {
+		t.Fatal(err)
+	}
 	var got []string
 	for n := range Node(tr.Len()) {
 		got = append(got, tr.Path(n))
@@ -300,7 +301,9 @@ func FuzzIndex(f *testing.F) {
 			return
 		}
 		tr := &Tree{bundle: &Bundle{r: bytes.NewReader(nil), manifest: &Manifest{Slices: []SliceInfo{{}}}}, slices: []*index{x}}
-		tr.unite()
+		if err := tr.unite(); err != nil {
+			t.Fatal(err)
+		}
 		if tr.Len() != x.entryCount() {
 			t.Fatalf("%d nodes of %d entries", tr.Len(), x.entryCount())
 		}
@@ -336,7 +339,7 @@ func FuzzManifest(f *testing.F) {
 			}
 			data = append(bytes.Clone(data), manifestEnd+Digest(sha256.Sum256(data)).String()+"\n"...)
 		}
-		m, err := parseManifest(data)
+		m, err := parseManifest(data, kindBundle)
 		if err != nil {
 			if !errors.Is(err, ErrDamaged) {
 				t.Fatalf("error %v is of no class", err)
@@ -347,7 +350,7 @@ func FuzzManifest(f *testing.F) {
 		for name := range m.digests {
 			order = append(order, name)
 		}
-		again, err := parseManifest(m.bytes(order))
+		again, err := parseManifest(m.bytes(order), kindBundle)
 		if err != nil || again.ID != m.ID || again.Exec != m.Exec || again.Prefix != m.Prefix || len(again.Slices) != len(m.Slices) {
 			t.Fatalf("written again it is %+v, %v, not %+v", again, err, m)
 		}

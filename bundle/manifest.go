@@ -5,6 +5,7 @@ package bundle
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -41,18 +42,21 @@ type Manifest struct {
 // SliceInfo describes a slice: a file tree inside a bundle.
 type SliceInfo struct {
 	Name       string
+	Version    string // may be empty
+	Arch       string // of the programs in it; empty when it has none
 	Digest     Digest // of the index
 	DataOffset int64  // within .glick.data, in bytes
 	DataSize   int64  // stored bytes
 	Size       int64  // bytes of all its different contents, uncompressed
-	Exported   bool
-	Optional   bool
-	Platform   bool
+	Exported   bool   // installed bundles show it to the desktop
+	Optional   bool   // the application works without it
+	Platform   bool   // stands for something that a host may have itself
+	Missing    bool   // an optional slice that has been taken out of this file
 }
 
-// parseManifest reads and checks the text of a manifest. Keys and groups that it does not know are left alone: what a reader must not
-// ignore changes the format version.
-func parseManifest(text []byte) (*Manifest, error) {
+// parseManifest reads and checks the text of a bundle's manifest, or that of a slice in a file of its own. Keys and groups that it does not know
+// are left alone: what a reader must not ignore changes the format version.
+func parseManifest(text []byte, kind fileKind) (*Manifest, error) {
 	fail := func(format string, a ...any) (*Manifest, error) {
 		return nil, fmt.Errorf("its manifest is wrong: %s: %w", fmt.Sprintf(format, a...), ErrDamaged)
 	}
@@ -68,64 +72,102 @@ func parseManifest(text []byte) (*Manifest, error) {
 	if err != nil {
 		return fail("%v", err)
 	}
-	g := f.Group("Bundle")
-	if g == nil {
-		return fail("no group [Bundle]")
-	}
-	m := &Manifest{
-		ID: g.String("Id"), Version: g.String("Version"), Name: g.String("Name"), Exec: g.String("Exec"),
-		Prefix: g.String("Prefix"), Arch: g.String("Architecture"),
-		Commands: g.List("Commands"), Export: g.List("Export"), digests: make(map[string]Digest),
-	}
-	if m.Prefix == "" {
-		m.Prefix = DefaultPrefix
-	}
-	if err := m.check(); err != nil {
-		return fail("%v", err)
-	}
-
-	if g = f.Group("Digests"); g == nil {
-		return fail("no group [Digests]")
-	}
-	for _, key := range g.Keys() {
-		if m.digests[key], err = parseDigest(g.String(key)); err != nil {
+	m := &Manifest{digests: make(map[string]Digest)}
+	if kind == kindBundle {
+		if err := m.parseBundle(f); err != nil {
 			return fail("%v", err)
 		}
+	} else if f.Group("Bundle") != nil {
+		return fail("a slice has a group [Bundle]")
 	}
-	if _, ok := m.digests["stub"]; !ok {
-		return fail("no digest of the stub")
-	}
-
 	for i := range maxSlices {
 		g := f.Group("Slice " + strconv.Itoa(i))
 		if g == nil {
 			break
 		}
-		s := SliceInfo{
-			Name:     g.String("Name"),
-			Exported: g.String("Exported") == "true", Optional: g.String("Optional") == "true", Platform: g.String("Platform") == "true",
-		}
-		if s.Digest, err = parseDigest(g.String("Digest")); err != nil {
+		s, err := parseSlice(g)
+		if err != nil {
 			return fail("slice %d: %v", i, err)
-		}
-		for _, n := range []struct {
-			key string
-			to  *int64
-		}{{"Data-Offset", &s.DataOffset}, {"Data-Size", &s.DataSize}, {"Size", &s.Size}} {
-			if *n.to, err = parseSize(g.String(n.key)); err != nil {
-				return fail("slice %d: %s: %v", i, n.key, err)
-			}
-		}
-		if err := checkText(s.Name); err != nil {
-			return fail("slice %d: Name: %v", i, err)
 		}
 		m.Slices = append(m.Slices, s)
 	}
-	if len(m.Slices) == 0 {
+	switch {
+	case len(m.Slices) == 0:
 		return fail("no slice")
+	case f.Group("Slice "+strconv.Itoa(len(m.Slices))) != nil:
+		return fail("more than %d slices", maxSlices)
+	case kind == kindSlice && len(m.Slices) != 1:
+		return fail("several slices in the file of one")
 	}
 	return m, nil
 }
+
+// parseBundle reads the groups that only a bundle has.
+func (m *Manifest) parseBundle(f *keyfile.File) error {
+	g := f.Group("Bundle")
+	if g == nil {
+		return errors.New("no group [Bundle]")
+	}
+	m.ID, m.Version, m.Name, m.Exec = g.String("Id"), g.String("Version"), g.String("Name"), g.String("Exec")
+	m.Prefix, m.Arch = g.String("Prefix"), g.String("Architecture")
+	m.Commands, m.Export = g.List("Commands"), g.List("Export")
+	if m.Prefix == "" {
+		m.Prefix = DefaultPrefix
+	}
+	if err := m.check(); err != nil {
+		return err
+	}
+	if g = f.Group("Digests"); g == nil {
+		return errors.New("no group [Digests]")
+	}
+	for _, key := range g.Keys() {
+		d, err := parseDigest(g.String(key))
+		if err != nil {
+			return err
+		}
+		m.digests[key] = d
+	}
+	if _, ok := m.digests["stub"]; !ok {
+		return errors.New("no digest of the stub")
+	}
+	return nil
+}
+
+func parseSlice(g *keyfile.Group) (SliceInfo, error) {
+	s := SliceInfo{
+		Name: g.String("Name"), Version: g.String("Version"), Arch: g.String("Architecture"),
+		Exported: g.String("Exported") == "true", Optional: g.String("Optional") == "true", Platform: g.String("Platform") == "true",
+	}
+	var err error
+	if s.Digest, err = parseDigest(g.String("Digest")); err != nil {
+		return s, err
+	}
+	for _, n := range []struct {
+		key string
+		to  *int64
+	}{{"Data-Offset", &s.DataOffset}, {"Data-Size", &s.DataSize}, {"Size", &s.Size}} {
+		if *n.to, err = parseSize(g.String(n.key)); err != nil {
+			return s, fmt.Errorf("%s: %w", n.key, err)
+		}
+	}
+	return s, s.check()
+}
+
+// check says what is wrong with the values that a person may have given.
+func (s *SliceInfo) check() error {
+	if err := checkText(s.Name); err != nil {
+		return fmt.Errorf("the slice's name %w", err)
+	}
+	if s.Name == "" {
+		return errors.New("the slice's name is missing")
+	}
+	if s.Arch != "" && !validArch(s.Arch) {
+		return fmt.Errorf("the architecture %q is neither x86_64 nor aarch64", s.Arch)
+	}
+	return checkVersion(s.Version)
+}
+
+func validArch(arch string) bool { return arch == "x86_64" || arch == "aarch64" }
 
 func parseSize(s string) (int64, error) {
 	n, err := strconv.ParseUint(s, 10, 63)
@@ -152,7 +194,7 @@ func (m *Manifest) check() error {
 	if err := checkRelative(m.Exec); err != nil {
 		return fmt.Errorf("the program %q %w", m.Exec, err)
 	}
-	if m.Arch != "x86_64" && m.Arch != "aarch64" {
+	if !validArch(m.Arch) {
 		return fmt.Errorf("the architecture %q is neither x86_64 nor aarch64", m.Arch)
 	}
 	for _, c := range m.Commands {
@@ -213,29 +255,37 @@ func checkRelative(p string) error {
 	return nil
 }
 
-// bytes returns the text of the manifest; the same manifest gives the same text.
+// bytes returns the text of the manifest; the same manifest gives the same text. Without an id it is that of a slice in a file of its own.
 func (m *Manifest) bytes(digests []string) []byte {
 	f := &keyfile.File{}
-	g := f.Add("Bundle")
-	g.Set("Id", keyfile.Escape(m.ID))
-	g.Set("Version", keyfile.Escape(m.Version))
-	g.Set("Name", keyfile.Escape(m.Name))
-	g.Set("Exec", keyfile.Escape(m.Exec))
-	g.Set("Prefix", keyfile.Escape(m.Prefix))
-	g.Set("Architecture", m.Arch)
-	if len(m.Commands) > 0 {
-		g.SetList("Commands", m.Commands)
-	}
-	if len(m.Export) > 0 {
-		g.SetList("Export", m.Export)
-	}
-	g = f.Add("Digests")
-	for _, name := range digests {
-		g.Set(name, m.digests[name].String())
+	if m.ID != "" {
+		g := f.Add("Bundle")
+		g.Set("Id", keyfile.Escape(m.ID))
+		g.Set("Version", keyfile.Escape(m.Version))
+		g.Set("Name", keyfile.Escape(m.Name))
+		g.Set("Exec", keyfile.Escape(m.Exec))
+		g.Set("Prefix", keyfile.Escape(m.Prefix))
+		g.Set("Architecture", m.Arch)
+		if len(m.Commands) > 0 {
+			g.SetList("Commands", m.Commands)
+		}
+		if len(m.Export) > 0 {
+			g.SetList("Export", m.Export)
+		}
+		g = f.Add("Digests")
+		for _, name := range digests {
+			g.Set(name, m.digests[name].String())
+		}
 	}
 	for i, s := range m.Slices {
 		g := f.Add("Slice " + strconv.Itoa(i))
 		g.Set("Name", keyfile.Escape(s.Name))
+		if s.Version != "" {
+			g.Set("Version", keyfile.Escape(s.Version))
+		}
+		if s.Arch != "" {
+			g.Set("Architecture", s.Arch)
+		}
 		g.Set("Digest", s.Digest.String())
 		g.Set("Data-Offset", strconv.FormatInt(s.DataOffset, 10))
 		g.Set("Data-Size", strconv.FormatInt(s.DataSize, 10))

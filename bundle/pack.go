@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,7 +33,9 @@ const (
 // packedSlice is a slice whose data has been written.
 type packedSlice struct {
 	index    []byte
-	size     int64 // uncompressed bytes of all contents
+	stored   int64  // bytes of its data
+	size     int64  // uncompressed bytes of all contents
+	arch     string // of the programs in it, when all are for the same one that we know
 	contents int
 }
 
@@ -55,7 +58,8 @@ type packer struct {
 	byDigest map[Digest]int
 	byFile   map[fileID]int
 	jobs     int
-	dropped  map[int]bool // jobs of contents that were known already
+	sizes    map[int64]bool  // of the large files so far
+	arches   map[string]bool // of the programs so far
 
 	emit    func(context.Context, *job) error
 	pending []byte // small files that wait for their chunk
@@ -63,15 +67,15 @@ type packer struct {
 	spare   chan []byte
 }
 
-// pack writes the data of the slice to w and returns its index.
-func (p *Plan) pack(ctx context.Context, w *counter) (*packedSlice, error) {
+// pack writes the data of a slice to w and returns its index. Progress is as in BuildOptions; it may be nil.
+func pack(ctx context.Context, src *source, w *counter, progress func(done, total int64)) (*packedSlice, error) {
 	workers := runtime.GOMAXPROCS(0)
 	todo := make(chan *job, workers)
 	order := make(chan *job, 4*workers) // bounds the memory
 	g, ctx := errgroup.WithContext(ctx)
 
 	pk := &packer{
-		src: p.tree, byDigest: make(map[Digest]int), byFile: make(map[fileID]int), dropped: make(map[int]bool),
+		src: src, byDigest: make(map[Digest]int), byFile: make(map[fileID]int), sizes: make(map[int64]bool), arches: make(map[string]bool),
 		spare: make(chan []byte, 6*workers),
 	}
 	pk.emit = func(ctx context.Context, j *job) error {
@@ -107,7 +111,6 @@ func (p *Plan) pack(ctx context.Context, w *counter) (*packedSlice, error) {
 	var chunks []Chunk
 	base := w.n
 	g.Go(func() error {
-		known := make(map[Digest]int64)
 		var done int64
 		for j := range order {
 			var c packedChunk
@@ -116,17 +119,9 @@ func (p *Plan) pack(ctx context.Context, w *counter) (*packedSlice, error) {
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			chunk := Chunk{Digest: c.digest, Stored: uint32(len(c.stored)), Raw: uint32(len(j.raw))}
-			if c.stored != nil {
-				at, ok := known[c.digest]
-				if !ok {
-					at = w.n - base
-					known[c.digest] = at
-					if _, err := w.Write(c.stored); err != nil {
-						return fmt.Errorf("cannot write: %w", err)
-					}
-				}
-				chunk.Offset = at
+			chunk := Chunk{Digest: c.digest, Offset: w.n - base, Stored: uint32(len(c.stored)), Raw: uint32(len(j.raw))}
+			if _, err := w.Write(c.stored); err != nil {
+				return fmt.Errorf("cannot write: %w", err)
 			}
 			chunks = append(chunks, chunk)
 			done += j.bytes
@@ -134,8 +129,8 @@ func (p *Plan) pack(ctx context.Context, w *counter) (*packedSlice, error) {
 			case pk.spare <- j.raw:
 			default:
 			}
-			if p.Progress != nil {
-				p.Progress(min(done, p.Size), p.Size)
+			if progress != nil {
+				progress(min(done, src.size), src.size)
 			}
 		}
 		return ctx.Err()
@@ -148,10 +143,10 @@ func (p *Plan) pack(ctx context.Context, w *counter) (*packedSlice, error) {
 
 // compress makes a chunk: nothing for zeros, the bytes themselves when they do not shrink.
 func compress(enc *zstd.Encoder, raw []byte) packedChunk {
-	c := packedChunk{digest: sha256.Sum256(raw)}
 	if allZero(raw) {
-		return c
+		return packedChunk{digest: zerosDigest(len(raw))}
 	}
+	c := packedChunk{digest: sha256.Sum256(raw)}
 	c.stored = enc.EncodeAll(raw, make([]byte, 0, len(raw)))
 	if len(c.stored) > len(raw)-len(raw)/worthwhile-1 {
 		c.stored = bytes.Clone(raw) // raw is used again
@@ -197,7 +192,6 @@ func (pk *packer) file(ctx context.Context, e *sourceEntry) (int, error) {
 	}
 	defer f.Close()
 	changed := fmt.Errorf("%s changed while it was read", e.path)
-	hash := sha256.New()
 	if e.size <= smallFile {
 		data := make([]byte, e.size+1)
 		n, err := io.ReadFull(f, data)
@@ -207,25 +201,47 @@ func (pk *packer) file(ctx context.Context, e *sourceEntry) (int, error) {
 			}
 			return 0, changed
 		}
+		if arch, err := elfArch(data[:n]); err == nil {
+			pk.arches[arch] = true
+		}
 		return pk.small(ctx, data[:n])
 	}
 
+	hash := sha256.New()
+	if pk.sizes[e.size] {
+		// Its chunks are written while it is read: whether it is one that is there already must be known before.
+		switch n, err := io.Copy(hash, contextReader{ctx, f}); {
+		case err != nil:
+			return 0, fmt.Errorf("cannot read %s: %w", e.path, err)
+		case n != e.size:
+			return 0, changed
+		}
+		if n, ok := pk.byDigest[Digest(hash.Sum(nil))]; ok {
+			return n, nil
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return 0, fmt.Errorf("cannot read %s: %w", e.path, err)
+		}
+		hash.Reset()
+	}
+	pk.sizes[e.size] = true
 	c := content{size: uint64(e.size), chunk: uint32(pk.jobs), shift: dataShift}
-	first := pk.jobs
 	for off := int64(0); off < e.size; {
 		raw := pk.buffer()
 		if off == 0 {
-			magic := make([]byte, 4)
-			if _, err := io.ReadFull(f, magic); err != nil {
+			head := make([]byte, elfHeaderSize)
+			if _, err := io.ReadFull(f, head); err != nil {
 				return 0, changed
 			}
 			switch {
-			case string(magic) == "\x7fELF":
+			case string(head[:4]) == elf.ELFMAG:
 				c.shift = codeShift
+				arch, _ := elfArch(head)
+				pk.arches[arch] = true
 			case e.size >= hugeFile:
 				c.shift = hugeShift
 			}
-			raw = append(raw, magic...)
+			raw = append(raw, head...)
 		}
 		have := len(raw)
 		n := int(min(e.size-off, 1<<c.shift))
@@ -245,13 +261,20 @@ func (pk *packer) file(ctx context.Context, e *sourceEntry) (int, error) {
 		return 0, changed
 	}
 	hash.Sum(c.digest[:0])
-	if n, ok := pk.byDigest[c.digest]; ok {
-		for i := first; i < pk.jobs; i++ {
-			pk.dropped[i] = true
-		}
-		return n, nil
-	}
 	return pk.add(c), nil
+}
+
+// contextReader ends when its context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
 }
 
 func (pk *packer) add(c content) int {
@@ -310,14 +333,6 @@ func (pk *packer) flush(ctx context.Context) error {
 
 // finish makes the index.
 func (pk *packer) finish(chunks []Chunk, dataSize int64) (*packedSlice, error) {
-	number := make([]uint32, len(chunks)+1) // of a job's chunk in the table
-	kept := uint32(0)
-	for i := range chunks {
-		number[i] = kept
-		if !pk.dropped[i] {
-			kept++
-		}
-	}
 	// The table is sorted by digest; place[i] is where content i is.
 	sorted := make([]int, len(pk.contents))
 	for i := range sorted {
@@ -332,61 +347,45 @@ func (pk *packer) finish(chunks []Chunk, dataSize int64) (*packedSlice, error) {
 	}
 
 	le := binary.LittleEndian
-	var strings []byte
-	known := make(map[string]uint32)
-	text := func(s string) uint32 {
-		at, ok := known[s]
-		if !ok {
-			at = uint32(len(strings))
-			known[s] = at
-			strings = append(strings, s...)
-		}
-		return at
-	}
-	var entries []byte
+	var w indexWriter
+	var xattrs []byte
+	records := make(map[string]uint32)
 	for _, e := range pk.src.entries {
-		a, b := uint32(e.first), uint32(e.count)
-		nameAt := text(e.name)
+		out := entry{
+			nameOff: w.text(e.name), nameLen: uint16(len(e.name)), mode: e.mode, parent: uint32(e.parent),
+			a: uint32(e.first), b: uint32(e.count), xattr: noXattrs,
+		}
 		switch e.mode & modeType {
 		case modeFile:
-			a, b = place[e.content], 0
+			out.a, out.b = place[e.content], 0
 		case modeLink:
-			a, b = text(e.target), uint32(len(e.target))
+			out.a, out.b = w.text(e.target), uint32(len(e.target))
 		}
-		entries = le.AppendUint32(entries, nameAt)
-		entries = le.AppendUint16(entries, uint16(len(e.name)))
-		entries = le.AppendUint16(entries, e.mode)
-		entries = le.AppendUint32(entries, uint32(e.parent))
-		entries = le.AppendUint32(entries, a)
-		entries = le.AppendUint32(entries, b)
-		entries = le.AppendUint32(entries, noXattrs)
+		if e.xattrs != "" {
+			at, ok := records[e.xattrs]
+			if !ok {
+				at = uint32(len(xattrs))
+				records[e.xattrs] = at
+				xattrs = append(xattrs, e.xattrs...)
+			}
+			out.xattr = at
+		}
+		w.add(out)
 	}
 	var size int64
-	out := make([]byte, indexHeaderSize, indexHeaderSize+len(entries)+len(sorted)*contentSize+int(kept)*chunkSize+len(strings))
-	out = append(out, entries...)
+	out := make([]byte, indexHeaderSize, indexHeaderSize+len(w.entries)+len(sorted)*contentSize+len(chunks)*chunkSize+len(xattrs)+len(w.strings))
+	out = append(out, w.entries...)
 	for _, i := range sorted {
-		c := pk.contents[i]
-		if c.size > 0 {
-			c.chunk = number[c.chunk]
-		}
-		size += int64(c.size)
-		out = append(out, c.digest[:]...)
-		out = le.AppendUint64(out, c.size)
-		out = le.AppendUint32(out, c.chunk)
-		out = le.AppendUint32(out, c.skip)
-		out = le.AppendUint32(out, c.shift)
-		out = le.AppendUint32(out, 0)
+		size += int64(pk.contents[i].size)
+		out = pk.contents[i].append(out)
 	}
-	for i, c := range chunks {
-		if pk.dropped[i] {
-			continue
-		}
+	for _, c := range chunks {
 		out = append(out, c.Digest[:]...)
 		out = le.AppendUint64(out, uint64(c.Offset))
 		out = le.AppendUint32(out, c.Stored)
 		out = le.AppendUint32(out, c.Raw)
 	}
-	out = append(out, strings...)
+	out = append(append(out, xattrs...), w.strings...)
 	if len(out) > maxIndex {
 		return nil, fmt.Errorf("it has too many files: its index would have %d bytes, more than the %d allowed", len(out), maxIndex)
 	}
@@ -394,9 +393,16 @@ func (pk *packer) finish(chunks []Chunk, dataSize int64) (*packedSlice, error) {
 	le.PutUint32(out[8:], indexVersion)
 	le.PutUint32(out[16:], uint32(len(pk.src.entries)))
 	le.PutUint32(out[20:], uint32(len(sorted)))
-	le.PutUint32(out[24:], kept)
-	le.PutUint32(out[32:], uint32(len(strings)))
+	le.PutUint32(out[24:], uint32(len(chunks)))
+	le.PutUint32(out[28:], uint32(len(xattrs)))
+	le.PutUint32(out[32:], uint32(len(w.strings)))
 	le.PutUint64(out[40:], uint64(dataSize))
 	le.PutUint64(out[48:], uint64(size))
-	return &packedSlice{index: out, size: size, contents: len(sorted)}, nil
+	packed := &packedSlice{index: out, stored: dataSize, size: size, contents: len(sorted)}
+	if len(pk.arches) == 1 {
+		for arch := range pk.arches {
+			packed.arch = arch
+		}
+	}
+	return packed, nil
 }

@@ -5,14 +5,19 @@ package bundle
 import (
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // source is a folder on disk that becomes a slice. Its entries are in the order of the index: breadth first, names of a folder in bytewise order.
@@ -35,12 +40,29 @@ type sourceEntry struct {
 	target string // link
 	size   int64  // file
 	id     fileID // file
+	xattrs string // record of the index; empty for none
 
 	content int // file: filled when it is packed
 }
 
 // fileID tells whether two names are hard links of one file.
 type fileID struct{ dev, ino uint64 }
+
+// scanFolder is scan for what a person has named.
+func scanFolder(dir string) (*source, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a folder", dir)
+	}
+	src, err := scan(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return src, nil
+}
 
 // scan lists a folder. It refuses what has no place in a bundle: devices, sockets, pipes.
 func scan(dir string) (*source, error) {
@@ -95,11 +117,87 @@ func scan(dir string) (*source, error) {
 			default:
 				return nil, fmt.Errorf("%s is %s, which has no place in a bundle", e.path, kindOf(info.Mode()))
 			}
+			if e.mode&modeType != modeLink {
+				if e.xattrs, err = s.xattrs(e.path); err != nil {
+					return nil, err
+				}
+			}
 			s.entries = append(s.entries, e)
 		}
 		d.count = len(s.entries) - d.first
 	}
 	return s, nil
+}
+
+// xattrs returns the record of a file's or folder's extended attributes that are kept. Of the others those are noted that a program could miss; an
+// origin, a label of the system's policy or a cache of an indexer belongs to this copy on this computer.
+func (s *source) xattrs(name string) (string, error) {
+	file := filepath.Join(s.dir, name)
+	list, err := listXattrs(file)
+	if err != nil {
+		return "", &os.PathError{Op: "listxattr", Path: file, Err: err}
+	}
+	le := binary.LittleEndian
+	record := []byte{0, 0}
+	count := uint16(0)
+	for _, attr := range list {
+		switch {
+		case strings.HasPrefix(attr, "user.xdg."), strings.HasPrefix(attr, "user.baloo."), strings.HasPrefix(attr, "user.tracker."):
+			continue
+		case attr == "security.capability":
+			s.notes = append(s.notes, fmt.Sprintf("%s is stored without its capabilities: nothing in a bundle can have more rights than its user", name))
+			continue
+		case strings.HasPrefix(attr, "security."):
+			continue
+		case !keepsXattr(attr):
+			s.notes = append(s.notes, fmt.Sprintf("%s is stored without its extended attribute %s", name, attr))
+			continue
+		}
+		value, err := getXattr(file, attr)
+		if err != nil {
+			return "", &os.PathError{Op: "getxattr", Path: file, Err: err}
+		}
+		record = le.AppendUint16(record, uint16(len(attr)))
+		record = le.AppendUint16(record, uint16(len(value)))
+		record = append(append(record, attr...), value...)
+		if count++; count > maxXattrs {
+			return "", fmt.Errorf("%s has more than %d extended attributes", name, maxXattrs)
+		}
+	}
+	if count == 0 {
+		return "", nil
+	}
+	le.PutUint16(record, count)
+	return string(record), nil
+}
+
+// listXattrs returns the names of a file's extended attributes in bytewise order; none where the file system has no such thing.
+func listXattrs(file string) ([]string, error) {
+	for size := 0; ; {
+		buf := make([]byte, size)
+		n, err := unix.Llistxattr(file, buf)
+		switch {
+		case errors.Is(err, unix.ENOTSUP), err == nil && n == 0:
+			return nil, nil
+		case errors.Is(err, unix.ERANGE): // it grew meanwhile
+			size = 0
+			continue
+		case err != nil:
+			return nil, err
+		case size == 0:
+			size = n
+			continue
+		}
+		list := strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00")
+		slices.Sort(list)
+		return list, nil
+	}
+}
+
+func getXattr(file, name string) ([]byte, error) {
+	value := make([]byte, math.MaxUint16) // the largest that Linux has is one byte more
+	n, err := unix.Lgetxattr(file, name, value)
+	return value[:max(n, 0)], err
 }
 
 func kindOf(m os.FileMode) string {

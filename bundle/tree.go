@@ -5,8 +5,13 @@ package bundle
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -55,25 +60,32 @@ type Tree struct {
 	bundle  *Bundle
 	data    int64 // place of .glick.data in the file
 	slices  []*index
-	nodes   []node
-	ids     []Node // ids[n] == n, so that Children can return a part of it
+	nodes   []node // nil when there is one slice only: node n is its entry n
 	decoder *zstd.Decoder
-	buffers sync.Pool // of *[]byte, for ReadAt
+	buffers sync.Pool // of *[]byte, for ReadChunk
+
+	files  FileSystem // of a foreign file, which has no chunks: the single index was made from it
+	inodes []Inode    // by content, in files
 }
 
 // node is where a node's entry is, and where its children are.
 type node struct {
-	slice, entry int32
-	parent       Node
-	first, count int32
+	slice, entry, parent, first, count int32
 }
 
 // Tree reads the slices' indexes, compares their digests to the manifest's and checks them completely. Nothing is read from their data.
-// The reader given to Read must stay open while the tree is used.
+// Optional slices that are not in the file are left out. The reader given to Read must stay open while the tree is used.
 func (b *Bundle) Tree() (*Tree, error) {
+	if b.foreign != nil {
+		return b.foreignTree()
+	}
 	data, _ := b.section(sectionData)
 	t := &Tree{bundle: b, data: data.Offset}
 	for i, info := range b.manifest.Slices {
+		if info.Missing {
+			t.slices = append(t.slices, emptyIndex)
+			continue
+		}
 		raw, err := b.read(sectionSlice+strconv.Itoa(i), maxIndex)
 		if err != nil {
 			return nil, err
@@ -90,13 +102,27 @@ func (b *Bundle) Tree() (*Tree, error) {
 		}
 		t.slices = append(t.slices, x)
 	}
-	t.unite()
+	if len(t.slices) > 1 {
+		if err := t.unite(); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	if t.decoder, err = newDecoder(); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
+
+// emptyIndex is that of a slice which holds nothing but its root folder.
+var emptyIndex = func() *index {
+	e := make([]byte, entrySize)
+	le := binary.LittleEndian
+	le.PutUint16(e[6:], modeDir|0o755)
+	le.PutUint32(e[12:], 1)
+	le.PutUint32(e[20:], noXattrs)
+	return &index{entries: e}
+}()
 
 // newDecoder returns what unpacks chunks. The capacity limit makes a chunk that would unpack to more than it says an error before it takes
 // the memory.
@@ -109,79 +135,116 @@ func newDecoder() (*zstd.Decoder, error) {
 	return d, nil
 }
 
-// unite numbers the nodes of all slices.
-func (t *Tree) unite() {
+// layer is a slice's part of a folder.
+type layer struct{ slice, entry int32 }
+
+// unite numbers the nodes of all slices. It takes memory in proportion to the indexes, whatever they hold.
+func (t *Tree) unite() error {
 	total := 0
 	for _, x := range t.slices {
 		total += x.entryCount()
 	}
-	t.nodes = make([]node, 0, total)
-	// layers[n] are the entries, lowest slice first, of which folder n is made; only kept while it is needed.
-	type layer struct{ slice, entry int32 }
-	layers := [][]layer{nil}
-	for s := range t.slices {
-		layers[0] = append(layers[0], layer{int32(s), 0})
+	if total > math.MaxInt32 {
+		return damaged("its slices have %d entries together", total)
 	}
-	top := int32(len(t.slices) - 1)
-	t.nodes = append(t.nodes, node{slice: top})
+	t.nodes = make([]node, 0, total)
+	name := func(l layer) []byte { x := t.slices[l.slice]; return x.name(x.entry(int(l.entry))) }
+	// Folders of which several slices have a part, in the order of their numbers; those of one slice need no list.
+	type folder struct {
+		node   int
+		layers []layer
+	}
+	var united []folder
+	root := folder{}
+	for s := range t.slices {
+		root.layers = append(root.layers, layer{int32(s), 0})
+	}
+	united = append(united, root)
+	t.nodes = append(t.nodes, node{slice: int32(len(t.slices) - 1)})
+	var children []layer
 	for n := 0; n < len(t.nodes); n++ {
-		mine := layers[n]
-		layers[n] = nil
+		nd := t.nodes[n]
+		e := t.slices[nd.slice].entry(int(nd.entry))
+		if !e.isDir() {
+			continue
+		}
 		first := len(t.nodes)
-		if len(mine) > 0 {
-			var children []layer
-			for _, l := range mine {
-				e := t.slices[l.slice].entry(int(l.entry))
-				for i := range e.b {
-					children = append(children, layer{l.slice, int32(e.a + i)})
-				}
+		if len(united) == 0 || united[0].node != n {
+			for i := range e.b {
+				t.nodes = append(t.nodes, node{slice: nd.slice, entry: int32(e.a + i), parent: int32(n)})
 			}
-			name := func(l layer) []byte { x := t.slices[l.slice]; return x.name(x.entry(int(l.entry))) }
-			if len(mine) > 1 {
-				sort.SliceStable(children, func(i, j int) bool { return bytes.Compare(name(children[i]), name(children[j])) < 0 })
+			t.nodes[n].first, t.nodes[n].count = int32(first), int32(e.b)
+			continue
+		}
+		children = children[:0]
+		for _, l := range united[0].layers {
+			e := t.slices[l.slice].entry(int(l.entry))
+			for i := range e.b {
+				children = append(children, layer{l.slice, int32(e.a + i)})
 			}
-			for len(children) > 0 {
-				same := 1
-				for same < len(children) && bytes.Equal(name(children[same]), name(children[0])) {
-					same++
-				}
-				winner := children[same-1]
-				var dirs []layer
-				for k := same - 1; k >= 0; k-- {
-					if l := children[k]; t.slices[l.slice].entry(int(l.entry)).isDir() {
-						dirs = append([]layer{l}, dirs...)
-						continue
-					}
-					break // what lies under a file is hidden
-				}
-				t.nodes = append(t.nodes, node{slice: winner.slice, entry: winner.entry, parent: Node(n)})
-				layers = append(layers, dirs)
-				children = children[same:]
+		}
+		united[0].layers, united = nil, united[1:]
+		slices.SortStableFunc(children, func(a, b layer) int { return bytes.Compare(name(a), name(b)) })
+		for rest := children; len(rest) > 0; {
+			same := 1
+			for same < len(rest) && bytes.Equal(name(rest[same]), name(rest[0])) {
+				same++
 			}
+			// What lies under a file is hidden: the folders above the last entry that is none unite.
+			from := same
+			for from > 0 && t.slices[rest[from-1].slice].entry(int(rest[from-1].entry)).isDir() {
+				from--
+			}
+			if same-from > 1 {
+				united = append(united, folder{len(t.nodes), slices.Clone(rest[from:same])})
+			}
+			top := rest[same-1]
+			t.nodes = append(t.nodes, node{slice: top.slice, entry: top.entry, parent: int32(n)})
+			rest = rest[same:]
 		}
 		t.nodes[n].first, t.nodes[n].count = int32(first), int32(len(t.nodes)-first)
 	}
-	t.ids = make([]Node, len(t.nodes))
-	for i := range t.ids {
-		t.ids[i] = Node(i)
+	return nil
+}
+
+// at returns where the node is.
+func (t *Tree) at(n Node) node {
+	if t.nodes != nil {
+		return t.nodes[n]
 	}
+	e := t.slices[0].entry(int(n))
+	at := node{entry: int32(n), parent: int32(e.parent)}
+	if e.isDir() {
+		at.first, at.count = int32(e.a), int32(e.b)
+	}
+	return at
 }
 
 // Bundle returns the bundle of which this is the tree.
 func (t *Tree) Bundle() *Bundle { return t.bundle }
 
 // Len returns the number of nodes. Every n with 0 <= n < Len is a node; others must not be asked for.
-func (t *Tree) Len() int { return len(t.nodes) }
+func (t *Tree) Len() int {
+	if t.nodes != nil {
+		return len(t.nodes)
+	}
+	return t.slices[0].entryCount()
+}
 
 func (t *Tree) entry(n Node) (*index, entry) {
-	x := t.slices[t.nodes[n].slice]
-	return x, x.entry(int(t.nodes[n].entry))
+	at := t.at(n)
+	x := t.slices[at.slice]
+	return x, x.entry(int(at.entry))
 }
+
+func (t *Tree) parent(n Node) Node { return Node(t.at(n).parent) }
 
 // Info returns what is known of a node.
 func (t *Tree) Info(n Node) Info {
-	x, e := t.entry(n)
-	info := Info{Name: string(x.name(e)), Mode: uint32(e.mode), Parent: t.nodes[n].parent, Slice: int(t.nodes[n].slice), content: -1}
+	at := t.at(n)
+	x := t.slices[at.slice]
+	e := x.entry(int(at.entry))
+	info := Info{Name: string(x.name(e)), Mode: uint32(e.mode), Parent: Node(at.parent), Slice: int(at.slice), content: -1}
 	switch e.mode & modeType {
 	case modeFile:
 		c := x.content(int(e.a))
@@ -195,19 +258,31 @@ func (t *Tree) Info(n Node) Info {
 	return info
 }
 
-// Children returns the nodes in a folder by name in bytewise order; none when it is not a folder. The caller must not change the slice.
-func (t *Tree) Children(dir Node) []Node {
-	d := t.nodes[dir]
-	return t.ids[d.first : d.first+d.count : d.first+d.count]
+// ChildCount returns the number of nodes in a folder; 0 when it is none.
+func (t *Tree) ChildCount(dir Node) int { return int(t.at(dir).count) }
+
+// Child returns node i of a folder, with 0 <= i < ChildCount(dir), in bytewise order of the names.
+func (t *Tree) Child(dir Node, i int) Node { return Node(t.at(dir).first) + Node(i) }
+
+// Children returns the nodes in a folder in bytewise order of the names; none when it is not a folder.
+func (t *Tree) Children(dir Node) iter.Seq[Node] {
+	at := t.at(dir)
+	return func(yield func(Node) bool) {
+		for n := at.first; n < at.first+at.count; n++ {
+			if !yield(Node(n)) {
+				return
+			}
+		}
+	}
 }
 
 // Lookup finds a name in a folder.
 func (t *Tree) Lookup(dir Node, name string) (Node, bool) {
-	children := t.Children(dir)
-	at := func(i int) string { x, e := t.entry(children[i]); return string(x.name(e)) }
-	i := sort.Search(len(children), func(i int) bool { return at(i) >= name })
-	if i < len(children) && at(i) == name {
-		return children[i], true
+	count := t.ChildCount(dir)
+	at := func(i int) string { x, e := t.entry(t.Child(dir, i)); return string(x.name(e)) }
+	i := sort.Search(count, func(i int) bool { return at(i) >= name })
+	if i < count && at(i) == name {
+		return t.Child(dir, i), true
 	}
 	return 0, false
 }
@@ -230,7 +305,7 @@ func (t *Tree) Find(path string) (Node, bool) {
 // Path returns the slash path of a node relative to the prefix; "." for the root.
 func (t *Tree) Path(n Node) string {
 	var parts []string
-	for ; n != 0; n = t.nodes[n].parent {
+	for ; n != 0; n = t.parent(n) {
 		x, e := t.entry(n)
 		parts = append(parts, string(x.name(e)))
 	}
@@ -247,7 +322,7 @@ func (t *Tree) Path(n Node) string {
 // off is at or behind the end. The bytes up to the end of the chunk may belong to another file: at most Info(n).Size-off are n's.
 func (t *Tree) ChunkAt(n Node, off int64) (c Chunk, inChunk int64, err error) {
 	x, e := t.entry(n)
-	if e.mode&modeType != modeFile || off < 0 {
+	if e.mode&modeType != modeFile || off < 0 || t.files != nil {
 		return Chunk{}, 0, fmt.Errorf("cannot read %q at %d: not a place in a file", t.Path(n), off)
 	}
 	f := x.content(int(e.a))
@@ -260,7 +335,7 @@ func (t *Tree) ChunkAt(n Node, off int64) (c Chunk, inChunk int64, err error) {
 		k, inChunk = off>>f.shift, off&(1<<f.shift-1)
 	}
 	c = x.chunk(int(int64(f.chunk) + k))
-	c.Slice = int(t.nodes[n].slice)
+	c.Slice = int(t.at(n).slice)
 	return c, inChunk, nil
 }
 
@@ -286,6 +361,10 @@ func (t *Tree) ReadChunk(c Chunk, buf []byte) ([]byte, error) {
 	switch c.Stored {
 	case 0:
 		clear(raw)
+		if c.Digest != zerosDigest(len(raw)) {
+			return fail(ErrDamaged)
+		}
+		return raw, nil
 	case c.Raw:
 		if err := readFull(t.bundle.r, raw, at); err != nil {
 			return fail(err)
@@ -307,6 +386,21 @@ func (t *Tree) ReadChunk(c Chunk, buf []byte) ([]byte, error) {
 	return raw, nil
 }
 
+// zeros keeps the digests of chunks of zeros by their size: sparse files have many of the same.
+var zeros sync.Map // of int to Digest
+
+func zerosDigest(size int) Digest {
+	if d, ok := zeros.Load(size); ok {
+		return d.(Digest)
+	}
+	d := Digest(sha256.Sum256(make([]byte, size)))
+	// Of any size that a file may have there could be many; those of whole chunks are few.
+	if size&(size-1) == 0 {
+		zeros.Store(size, d)
+	}
+	return d
+}
+
 // buffer returns a buffer of n bytes from the pool.
 func (t *Tree) buffer(n int) *[]byte {
 	if b, _ := t.buffers.Get().(*[]byte); b != nil && cap(*b) >= n {
@@ -319,6 +413,9 @@ func (t *Tree) buffer(n int) *[]byte {
 
 // ReadAt reads the content of file n from off, as io.ReaderAt does. Every chunk that it touches is checked.
 func (t *Tree) ReadAt(n Node, p []byte, off int64) (int, error) {
+	if t.files != nil {
+		return t.readForeign(n, p, off)
+	}
 	size := t.Info(n).Size
 	done := 0
 	var buf []byte
@@ -349,6 +446,14 @@ type fileReader struct {
 
 // Read keeps the last chunk, because readers ask for less than a chunk at a time.
 func (r *fileReader) Read(p []byte) (int, error) {
+	if r.tree.files != nil {
+		n, err := r.tree.readForeign(r.node, p, r.off)
+		r.off += int64(n)
+		if n > 0 && errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return n, err
+	}
 	c, in, err := r.tree.ChunkAt(r.node, r.off)
 	if err != nil {
 		return 0, err

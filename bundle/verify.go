@@ -45,8 +45,13 @@ type Verification struct {
 // Verify reads the whole bundle and compares everything to its digest: the stub, all sections, every chunk of every slice and every file's
 // content. The error is ErrDamaged or ErrVersion when there are problems, which the Verification then lists; others mean that it could not
 // be finished. Progress, when not nil, is called with uncompressed bytes done and in total, from one goroutine at a time.
+//
+// A slice file has no stub. A foreign file has nothing to compare with, which is ErrUnsupported.
 func (b *Bundle) Verify(ctx context.Context, progress func(done, total int64)) (*Verification, error) {
 	v := &Verification{}
+	if b.foreign != nil {
+		return v, fmt.Errorf("it has no digests to compare its content with: %w", ErrUnsupported)
+	}
 	bad := func(section string, err error) error {
 		if !isDamage(err) {
 			return err
@@ -54,9 +59,11 @@ func (b *Bundle) Verify(ctx context.Context, progress func(done, total int64)) (
 		v.Problems = append(v.Problems, Problem{Section: section, Slice: -1, Err: err})
 		return nil
 	}
-	if err := b.verifyStub(ctx); err != nil {
-		if err := bad("stub", err); err != nil {
-			return v, err
+	if b.format == FormatBundle {
+		if err := b.verifyStub(ctx); err != nil {
+			if err := bad("stub", err); err != nil {
+				return v, err
+			}
 		}
 	}
 	for _, s := range b.sections {
@@ -72,7 +79,11 @@ func (b *Bundle) Verify(ctx context.Context, progress func(done, total int64)) (
 				continue
 			}
 		}
-		if _, err := b.readChecked(s.Name, limit); err != nil {
+		_, err := b.readChecked(s.Name, limit)
+		if n, ok := iconSize(s.Name); ok && err == nil {
+			_, err = b.Icon(n)
+		}
+		if err != nil {
 			if err := bad(s.Name, err); err != nil {
 				return v, err
 			}
@@ -165,7 +176,6 @@ func (t *Tree) verify(ctx context.Context, v *Verification, progress func(done, 
 	for s, x := range t.slices {
 		w.bad[s] = make(map[int]bool)
 		parts := make(map[uint32][]int) // contents by the one chunk that they are in
-		used := make([]bool, x.chunkCount())
 		for i := range x.contentCount() {
 			c := x.content(i)
 			if c.size == 0 {
@@ -176,18 +186,12 @@ func (t *Tree) verify(ctx context.Context, v *Verification, progress func(done, 
 			}
 			if c.shift == 0 {
 				parts[c.chunk] = append(parts[c.chunk], i)
-				used[c.chunk] = true
 				continue
-			}
-			for k := range (c.size + 1<<c.shift - 1) >> c.shift {
-				used[uint64(c.chunk)+k] = true
 			}
 			g.Go(func() error { return w.large(ctx, s, i) })
 		}
-		for i := range used {
-			if list := parts[uint32(i)]; list != nil || !used[i] {
-				g.Go(func() error { return w.shared(ctx, s, i, list) })
-			}
+		for i, list := range parts {
+			g.Go(func() error { return w.shared(ctx, s, int(i), list) })
 		}
 	}
 	if err := g.Wait(); err != nil {
@@ -336,7 +340,7 @@ func (t *Tree) CheckPart(n Node, chunk []byte) error {
 		return nil
 	}
 	if uint64(len(chunk)) < uint64(c.skip)+c.size || sha256.Sum256(chunk[c.skip:][:c.size]) != c.digest {
-		return damaged("file %q in slice %d differs from its digest", t.Path(n), t.nodes[n].slice)
+		return damaged("file %q in slice %d differs from its digest", t.Path(n), t.at(n).slice)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/image/draw"
 
-	"glick.org/glick/bundle"
+	"glick.org/glick/bundle/foreign"
 )
 
 const (
@@ -59,10 +59,10 @@ func Run(in, out string, size int) error {
 	return nil
 }
 
-// Icon gives the icon of a bundle that suits a size best: the smallest that is large enough, else the largest that
+// Icon gives the icon of a bundle, or of a file that package foreign reads, that suits a size best: the smallest that is large enough, else the largest that
 // there is. What cannot be read or is too large to be decoded is passed over.
 func Icon(r io.ReaderAt, fileSize int64, size int) (image.Image, error) {
-	b, err := bundle.Read(r, fileSize)
+	b, err := foreign.Read(r, fileSize)
 	if err != nil {
 		return nil, err
 	}

@@ -93,16 +93,17 @@ type entry struct {
 	node bundle.Node
 }
 
-// list gives the regular files of a folder whose names pass, sorted; nothing when there is no such folder.
+// list gives the regular files of a folder that are in slices marked as exported and whose names pass, sorted; nothing when there is no such folder.
 func (t tree) list(dir string, pass func(name string) bool) []entry {
 	d, ok := t.at(dir)
 	if !ok || t.Info(d).Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil
 	}
 	var all []entry
-	for _, c := range t.Children(d) {
-		name := t.Info(c).Name
-		if !printable(name) || !pass(name) {
+	for c := range t.Children(d) {
+		info := t.Info(c)
+		name := info.Name
+		if !printable(name) || !pass(name) || !t.Bundle().Manifest().Slices[info.Slice].Exported {
 			continue
 		}
 		if n, ok := t.at(path.Join(dir, name)); ok && t.Info(n).Mode&unix.S_IFMT == unix.S_IFREG {
@@ -119,7 +120,7 @@ func (t tree) folders(dir string) []string {
 		return nil
 	}
 	var all []string
-	for _, c := range t.Children(d) {
+	for c := range t.Children(d) {
 		name := t.Info(c).Name
 		if n, ok := t.at(path.Join(dir, name)); ok && printable(name) && t.Info(n).Mode&unix.S_IFMT == unix.S_IFDIR {
 			all = append(all, name)

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"log"
 	"os"
 	"path"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,14 +31,39 @@ const DefaultCache = 32 << 20
 
 // Options configure a file system.
 type Options struct {
-	Log        *slog.Logger // gets a line for each damaged chunk; nil means slog.Default()
-	CacheBytes int64        // bound of the chunk cache; 0 means DefaultCache
+	Log        Logger // gets a line for each damaged chunk; nil means that nobody wants to know
+	CacheBytes int64  // bound of the chunk cache; 0 means DefaultCache
+}
+
+// Logger takes messages, each with alternating names and values that belong to it: a *[slog.Logger] is one. Here it is an
+// interface because package slog, with the encoding/json that it needs, would make every bundle 290 KiB larger.
+//
+// [slog.Logger]: https://pkg.go.dev/log/slog#Logger
+type Logger interface {
+	Info(message string, args ...any)
+	Warn(message string, args ...any)
+	Error(message string, args ...any)
+}
+
+// silence is a Logger that drops all messages.
+type silence struct{}
+
+func (silence) Info(string, ...any)  {}
+func (silence) Warn(string, ...any)  {}
+func (silence) Error(string, ...any) {}
+
+// warnings gives what is written, line by line, to a Logger.
+type warnings struct{ log Logger }
+
+func (w warnings) Write(line []byte) (int, error) {
+	w.log.Warn(strings.TrimSuffix(string(line), "\n"))
+	return len(line), nil
 }
 
 // FS is a file system of bundles. Its methods may be called by many goroutines at once.
 type FS struct {
 	fuse.RawFileSystem
-	log    *slog.Logger
+	log    Logger
 	cache  *chunkCache
 	uid    uint32
 	gid    uint32
@@ -87,7 +113,7 @@ func (t *Tree) file() string { return t.opened.Load().file }
 // New makes a file system for many bundles: see [FS.Add] and [FS.AddLink].
 func New(o Options) *FS {
 	if o.Log == nil {
-		o.Log = slog.Default()
+		o.Log = silence{}
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = DefaultCache
@@ -139,7 +165,7 @@ func (f *FS) MountOptions() *fuse.MountOptions {
 		ExplicitDataCacheControl: true,
 		ExtraCapabilities:        noOpendirSupport | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_HAS_RESEND,
 		DisabledCapabilities:     fuse.CAP_PASSTHROUGH,
-		Logger:                   slog.NewLogLogger(f.log.Handler(), slog.LevelWarn),
+		Logger:                   log.New(warnings{f.log}, "", 0),
 		PanicHandler: func(v any) fuse.Status {
 			// Input that was not foreseen must not take all other applications down with it.
 			f.log.Error("a request to the file system failed for a reason inside Glick", "reason", fmt.Sprint(v))

@@ -203,7 +203,7 @@ func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryL
 
 func (f *FS) list(in *fuse.ReadIn, out *fuse.DirEntryList, plus bool) fuse.Status {
 	var t *Tree
-	var children []bundle.Node
+	var dir bundle.Node
 	var entries []fuse.DirEntry
 	parent := in.NodeId
 	if f.isListing(in.NodeId) {
@@ -214,9 +214,12 @@ func (f *FS) list(in *fuse.ReadIn, out *fuse.DirEntryList, plus bool) fuse.Statu
 			return fuse.Status(syscall.ESTALE)
 		}
 		t = at[0].tree
-		children = t.content().Children(at[0].node)
+		dir = at[0].node
 	}
-	count := uint64(2 + len(children) + len(entries))
+	count := uint64(2 + len(entries))
+	if t != nil {
+		count += uint64(t.content().ChildCount(dir))
+	}
 	for i := in.Offset; i < count; i++ {
 		var e fuse.DirEntry
 		var node bundle.Node
@@ -228,7 +231,7 @@ func (f *FS) list(in *fuse.ReadIn, out *fuse.DirEntryList, plus bool) fuse.Statu
 		case t == nil:
 			e = entries[i-2]
 		default:
-			node = children[i-2]
+			node = t.content().Child(dir, int(i-2))
 			info := t.content().Info(node)
 			e = fuse.DirEntry{Name: info.Name, Mode: info.Mode, Ino: t.identify(node, info).id()}
 		}

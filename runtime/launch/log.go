@@ -4,40 +4,53 @@ package launch
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"glick.org/glick/runtime/bundlefs"
 )
 
-// systemLog is where a server without a terminal says that a bundle is damaged: the system log, when there is one.
-func systemLog() io.Writer {
+// systemLog is where a server without a terminal says that a bundle is damaged.
+type systemLog struct{ fd int }
+
+var _ bundlefs.Logger = systemLog{}
+
+// openSystemLog connects to the system log. Without one, messages go nowhere.
+func openSystemLog() systemLog {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return io.Discard
+		return systemLog{-1}
 	}
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: "/dev/log"}); err != nil {
 		unix.Close(fd)
-		return io.Discard
+		return systemLog{-1}
 	}
-	return &logSocket{fd}
+	return systemLog{fd}
 }
 
-type logSocket struct{ fd int }
+// Severities, and the facility of programs of users, as in RFC 3164.
+const (
+	severityError   = 3
+	severityWarning = 4
+	severityInfo    = 6
+	facilityUser    = 1 << 3
+)
 
-// Write sends one message. A log that is full or has gone is no reason to stop serving.
-func (l *logSocket) Write(line []byte) (int, error) {
-	const userError = 1<<3 | 3 // facility user, severity error, as in RFC 3164
-	packet := fmt.Appendf(nil, "<%d>glick[%d]: %s", userError, os.Getpid(), line)
-	_ = unix.Sendmsg(l.fd, packet, nil, nil, unix.MSG_NOSIGNAL)
-	return len(line), nil
+func (l systemLog) Info(message string, args ...any)  { l.send(severityInfo, message, args) }
+func (l systemLog) Warn(message string, args ...any)  { l.send(severityWarning, message, args) }
+func (l systemLog) Error(message string, args ...any) { l.send(severityError, message, args) }
+
+// send sends one message. A log that is full or has gone is no reason to stop serving.
+func (l systemLog) send(severity int, message string, args []any) {
+	_ = unix.Sendmsg(l.fd, logPacket(os.Getpid(), severity, message, args), nil, nil, unix.MSG_NOSIGNAL)
 }
 
-// withoutTime leaves out the time, which the system log adds itself.
-func withoutTime(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
+// logPacket is one message with what belongs to it. Quoting keeps the names of strangers from looking like more messages.
+func logPacket(pid, severity int, message string, args []any) []byte {
+	packet := fmt.Appendf(nil, "<%d>glick[%d]: %s", facilityUser|severity, pid, message)
+	for i := 0; i+1 < len(args); i += 2 {
+		packet = fmt.Appendf(packet, " %v=%q", args[i], fmt.Sprint(args[i+1]))
 	}
-	return a
+	return packet
 }

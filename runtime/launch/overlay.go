@@ -148,7 +148,7 @@ func listBundle(b *bundle.Bundle) func(string) ([]entry, error) {
 			return nil, fmt.Errorf("the folder %s is not in the bundle: %w", folder, fs.ErrNotExist)
 		}
 		var entries []entry
-		for _, child := range t.Children(dir) {
+		for child := range t.Children(dir) {
 			info := t.Info(child)
 			e := entry{name: info.Name, link: info.Target}
 			switch {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -313,8 +312,7 @@ func serve(args []string) error {
 	}
 	unix.CloseOnExec(serverBundle)
 	unix.CloseOnExec(serverSocket)
-	log := slog.New(slog.NewTextHandler(systemLog(), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	if err := session.ServeOne(os.NewFile(serverBundle, args[1]), args[1], serverSocket, log); err != nil {
+	if err := session.ServeOne(os.NewFile(serverBundle, args[1]), args[1], serverSocket, openSystemLog()); err != nil {
 		return &StartError{Status: StatusFailed, What: args[1], Err: err}
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +31,7 @@ const (
 
 // service is a running session service.
 type service struct {
-	log     *slog.Logger
+	log     bundlefs.Logger
 	changed func()
 	dir     string // $XDG_RUNTIME_DIR/glick
 	mount   string // the file system in it
@@ -58,9 +57,6 @@ type instance struct {
 // Serve runs the session service until ctx ends: it mounts the file system, takes instances on the socket, and serves their
 // files. It returns [ErrRunning] when another one serves this user already.
 func Serve(ctx context.Context, o Options) error {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
 	dir, err := prepareDir()
 	if err != nil {
 		return err

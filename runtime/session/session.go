@@ -6,8 +6,9 @@ package session
 
 import (
 	"errors"
-	"log/slog"
 	"time"
+
+	"glick.org/glick/runtime/bundlefs"
 )
 
 // ErrNotRunning says that no session service answers.
@@ -18,8 +19,8 @@ var ErrRunning = errors.New("another session service is already running")
 
 // Options configure [Serve].
 type Options struct {
-	// Log takes what the service has to say; nil means slog.Default().
-	Log *slog.Logger
+	// Log takes what the service has to say; a *slog.Logger will do. It must be set.
+	Log bundlefs.Logger
 	// Changed, when set, is called after an instance has started or ended, never twice at the same time.
 	Changed func()
 	// Ready, when set, is called once the service takes instances.

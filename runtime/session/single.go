@@ -5,7 +5,6 @@ package session
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strconv"
 	"syscall"
@@ -20,7 +19,7 @@ import (
 // ServeOne serves one bundle to one instance, without a session service. It talks over a connected packet socket, whose
 // descriptor it takes over: it says whether the bundle can be served, then gets the descriptor of the file system that the
 // instance has mounted in its namespace, and serves it until the namespace's last process has ended.
-func ServeOne(file *os.File, path string, socket int, log *slog.Logger) error {
+func ServeOne(file *os.File, path string, socket int, log bundlefs.Logger) error {
 	c, err := newConn(socket)
 	if err != nil {
 		return err
