@@ -20,10 +20,16 @@ import (
 	"glick.org/glick/runtime/launch"
 )
 
+// buildFlags are the options of build that are not the builder's own.
+type buildFlags struct {
+	stub, key      string
+	slices         []string
+	dryRun, asJSON bool
+}
+
 func newBuildCommand() *cobra.Command {
 	var o bundle.BuildOptions
-	var stub string
-	var dryRun, asJSON bool
+	var b buildFlags
 	cmd := &cobra.Command{
 		Use:   "build DIR FILE",
 		Short: "Make a bundle of an installed tree",
@@ -31,18 +37,20 @@ func newBuildCommand() *cobra.Command {
 			"the prefix: bin, lib, share and so on. It finds the desktop file, the icons and\n" +
 			"the metainfo in DIR, and from them the id, name, version and program; options say\n" +
 			"what cannot be found or shall be otherwise.\n\n" +
+			"Libraries that \"glick slice\" has made are added by --slice: they lie below the\n" +
+			"tree, later ones over earlier ones. --sign makes a signature with an ssh key.\n\n" +
 			"The same tree and options give the same file, byte by byte. An existing FILE is\n" +
 			"replaced when the new one is complete.",
 		Example: "  glick build --prefix /usr build/root/usr Editor.bundle\n" +
 			"  glick build --id org.example.Tool --exec bin/tool tree Tool.bundle",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if dryRun {
+			if b.dryRun {
 				return wantArgs(1, 2, "a folder and the file to make")(cmd, args)
 			}
 			return wantArgs(2, 2, "a folder and the file to make")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runBuild(cmd, args, o, stub, dryRun, asJSON)
+			return runBuild(cmd, args, o, b)
 		},
 	}
 	f := cmd.Flags()
@@ -57,13 +65,15 @@ func newBuildCommand() *cobra.Command {
 	f.StringArrayVar(&o.Icons, "icon", nil, "PNG or SVG `FILE`; may be given several times")
 	f.StringArrayVar(&o.Export, "export", nil, "further `PATH` in DIR to show to the desktop; may be given several times")
 	f.StringArrayVar(&o.Commands, "command", nil, "`NAME` of a program in bin to be a command of the user; may be given several times")
-	f.StringVar(&stub, "stub", "", "program to begin the bundle with (default: the installed one)")
-	f.BoolVarP(&dryRun, "dry-run", "n", false, "only say what would be made")
-	f.BoolVar(&asJSON, "json", false, "say what was made as JSON")
+	f.StringArrayVar(&b.slices, "slice", nil, "`FILE` made by glick slice to be a part of the bundle; may be given several times")
+	f.StringVar(&b.key, "sign", "", "sign with the ssh key in `FILE`: a private key, or a public one whose private half the ssh agent has")
+	f.StringVar(&b.stub, "stub", "", "program to begin the bundle with (default: the installed one)")
+	f.BoolVarP(&b.dryRun, "dry-run", "n", false, "only say what would be made")
+	f.BoolVar(&b.asJSON, "json", false, "say what was made as JSON")
 	return cmd
 }
 
-func runBuild(cmd *cobra.Command, args []string, o bundle.BuildOptions, stub string, dryRun, asJSON bool) error {
+func runBuild(cmd *cobra.Command, args []string, o bundle.BuildOptions, flags buildFlags) error {
 	dir := args[0]
 	o.Icon = icon.Maker{}
 	if len(args) > 1 {
@@ -71,17 +81,33 @@ func runBuild(cmd *cobra.Command, args []string, o bundle.BuildOptions, stub str
 			return err
 		}
 	}
+	for _, name := range flags.slices {
+		slice, f, err := openSlice(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		o.Slices = append(o.Slices, slice)
+	}
+	if flags.key != "" {
+		signer, err := newSigner(flags.key)
+		if err != nil {
+			return err
+		}
+		o.Sign = signer.Sign
+	}
 	plan, err := bundle.NewPlan(dir, o)
 	if err != nil {
 		return err
 	}
-	if dryRun {
-		if asJSON {
+	if flags.dryRun {
+		if flags.asJSON {
 			return printJSON(cmd.OutOrStdout(), planFacts(plan))
 		}
 		_, err := io.WriteString(cmd.OutOrStdout(), plan.String())
 		return err
 	}
+	stub := flags.stub
 	if stub == "" {
 		if stub, err = launch.StubPath(plan.Manifest.Arch); err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +121,11 @@ func runBuild(cmd *cobra.Command, args []string, o bundle.BuildOptions, stub str
 	}
 	bar := newProgress(cmd.ErrOrStderr(), "Packing")
 	plan.Progress = bar.update
-	report, err := writeBundle(cmd.Context(), plan, args[1])
+	var report *bundle.Report
+	err = writeFile(cmd.Context(), args[1], 0o755, func(w io.Writer) error {
+		report, err = plan.Write(cmd.Context(), w)
+		return err
+	})
 	bar.end()
 	if err != nil {
 		return err
@@ -103,7 +133,7 @@ func runBuild(cmd *cobra.Command, args []string, o bundle.BuildOptions, stub str
 	for _, n := range report.Notes {
 		fmt.Fprintf(cmd.ErrOrStderr(), "glick: note: %s\n", n)
 	}
-	if asJSON {
+	if flags.asJSON {
 		facts := planFacts(plan)
 		facts.File, facts.Size, facts.Stored, facts.Digest = args[1], report.Size, report.Stored, report.Digest.String()
 		return printJSON(cmd.OutOrStdout(), facts)
@@ -141,24 +171,23 @@ func realPath(p string) (string, error) {
 	return filepath.EvalSymlinks(p)
 }
 
-// writeBundle writes beside the file and renames when all is safely on disk. Otherwise nothing is left, and an old file is as it was.
-func writeBundle(ctx context.Context, plan *bundle.Plan, file string) (*bundle.Report, error) {
-	tmp, err := renameio.NewPendingFile(file, renameio.WithTempDir(filepath.Dir(file)), renameio.WithPermissions(0o755))
+// writeFile lets fill write beside the file and renames when all is safely on disk. Otherwise nothing is left, and an old file is as it was.
+func writeFile(ctx context.Context, file string, mode os.FileMode, fill func(io.Writer) error) error {
+	tmp, err := renameio.NewPendingFile(file, renameio.WithTempDir(filepath.Dir(file)), renameio.WithPermissions(mode))
 	if err != nil {
-		return nil, fmt.Errorf("cannot write %s: %w", file, err)
+		return fmt.Errorf("cannot write %s: %w", file, err)
 	}
 	defer func() { _ = tmp.Cleanup() }()
-	report, err := plan.Write(ctx, tmp.File)
-	if err != nil {
+	if err := fill(tmp.File); err != nil {
 		if ctx.Err() != nil {
-			return nil, errors.New("stopped; nothing was written")
+			return errors.New("stopped; nothing was written")
 		}
-		return nil, err
+		return err
 	}
 	if err := tmp.CloseAtomicallyReplace(); err != nil {
-		return nil, fmt.Errorf("cannot write %s: %w", file, err)
+		return fmt.Errorf("cannot write %s: %w", file, err)
 	}
-	return report, nil
+	return nil
 }
 
 // buildFacts is the JSON of build.

@@ -26,6 +26,7 @@ const (
 	exitPermission = 6
 	exitNoSpace    = 7
 	exitHost       = 8
+	exitUntrusted  = 9
 	// Starting a program follows env(1) and nohup(1): what Glick itself says must not be mistaken for the program's status.
 	exitNotStarted  = 125
 	exitNotRunnable = 126
@@ -38,11 +39,13 @@ const exitCodesText = `glick ends with one of these:
   1  it could not be done, for a reason not listed here
   2  wrong usage
   3  the file is not a bundle, is incomplete, or is damaged
-  4  the bundle is for another processor or of a newer format
+  4  the bundle is for another processor, of a newer format, or of another
+     format that does not have what was asked for
   5  no such file, or no application of that id
   6  not permitted, or not readable
   7  no space left, or writing failed
   8  this computer lacks something that is needed; the message names it
+  9  the file is whole, but not signed by a key that was allowed
 
 Starting a bundle, by "glick run", "glick shell" or by itself, ends with the
 program's own status, or with:
@@ -83,9 +86,9 @@ func exitCode(err error) int {
 		return status.status
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, bundle.ErrVersion), errors.Is(err, bundle.ErrArch):
+	case errors.Is(err, bundle.ErrVersion), errors.Is(err, bundle.ErrArch), errors.Is(err, bundle.ErrUnsupported):
 		return exitForeign
-	case errors.Is(err, bundle.ErrNotBundle), errors.Is(err, bundle.ErrTruncated), errors.Is(err, bundle.ErrDamaged):
+	case errors.Is(err, bundle.ErrNotBundle), errors.Is(err, bundle.ErrNotSlice), errors.Is(err, bundle.ErrTruncated), errors.Is(err, bundle.ErrDamaged):
 		return exitDamaged
 	case errors.Is(err, fs.ErrNotExist):
 		return exitNotFound

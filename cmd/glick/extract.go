@@ -21,14 +21,18 @@ import (
 
 func newExtractCommand() *cobra.Command {
 	var icon, path string
-	var desktopFile, metainfo, tree bool
+	var desktopFile, metainfo, manifest, signature, tree bool
 	cmd := &cobra.Command{
-		Use:   "extract FILE-or-ID {--icon[=SIZE]|--desktop-file|--metainfo|--path PATH} [OUT] | FILE-or-ID --tree OUT",
+		Use: "extract FILE-or-ID {--icon[=SIZE]|--desktop-file|--metainfo|--manifest|--signature|--path PATH} [OUT]\n" +
+			"  glick extract FILE-or-ID --tree OUT",
 		Short: "Take something out of a bundle",
 		Long: "extract writes a part of a bundle to the file OUT, or to standard output when OUT\n" +
 			"is missing or \"-\". With --tree, OUT is a folder, which must be missing or empty.\n" +
 			"Everything is checked against its digest; nothing of the bundle is run, and\n" +
-			"nothing is written outside of OUT.",
+			"nothing is written outside of OUT. Glick 0.2 and Glick 2 bundles and AppImages\n" +
+			"are taken apart likewise; they have no digests to check.\n\n" +
+			"The signature signs the manifest: what --signature and --manifest give can be\n" +
+			"checked by \"ssh-keygen -Y verify -n glick\".",
 		Example: "  glick extract Editor.bundle --icon=128 editor.png\n" +
 			"  glick extract Editor.bundle --tree editor",
 		Args: wantArgs(1, 2, "a bundle, and where to write to"),
@@ -37,14 +41,16 @@ func newExtractCommand() *cobra.Command {
 			if len(args) > 1 {
 				out = args[1]
 			}
-			b, f, err := openBundle(args[0])
+			b, f, err := openFile(args[0])
 			if err != nil {
 				return err
 			}
 			defer f.Close()
 			bar := newProgress(cmd.ErrOrStderr(), "Extracting")
 			defer bar.end()
-			x := extractor{bundle: b, file: f.Name(), stdout: cmd.OutOrStdout(), progress: bar.update}
+			x := extractor{bundle: b, file: f.Name(), stdout: cmd.OutOrStdout(), options: bundle.ExtractOptions{Progress: bar.update, Note: func(s string) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "glick: note: %s\n", s)
+			}}}
 			ctx := cmd.Context()
 			switch {
 			case icon != "":
@@ -53,6 +59,10 @@ func newExtractCommand() *cobra.Command {
 				return x.section(out, "desktop file", b.DesktopFile)
 			case metainfo:
 				return x.section(out, "metainfo", b.Metainfo)
+			case manifest:
+				return x.section(out, "manifest", func() ([]byte, error) { return b.ManifestText(), nil })
+			case signature:
+				return x.section(out, "signature", b.Signature)
 			case path != "":
 				return x.path(ctx, path, out)
 			default:
@@ -65,10 +75,12 @@ func newExtractCommand() *cobra.Command {
 	f.Lookup("icon").NoOptDefVal = "48"
 	f.BoolVar(&desktopFile, "desktop-file", false, "the main desktop file")
 	f.BoolVar(&metainfo, "metainfo", false, "the AppStream metainfo")
+	f.BoolVar(&manifest, "manifest", false, "the manifest, which has the digests of all else")
+	f.BoolVar(&signature, "signature", false, "the signature of the manifest")
 	f.BoolVar(&tree, "tree", false, "all files")
 	f.StringVar(&path, "path", "", "one file or folder, by its `PATH` relative to the prefix")
-	cmd.MarkFlagsOneRequired("icon", "desktop-file", "metainfo", "tree", "path")
-	cmd.MarkFlagsMutuallyExclusive("icon", "desktop-file", "metainfo", "tree", "path")
+	cmd.MarkFlagsOneRequired("icon", "desktop-file", "metainfo", "manifest", "signature", "tree", "path")
+	cmd.MarkFlagsMutuallyExclusive("icon", "desktop-file", "metainfo", "manifest", "signature", "tree", "path")
 	return cmd
 }
 
@@ -84,10 +96,10 @@ func iconOf(b *bundle.Bundle, size string) ([]byte, error) {
 }
 
 type extractor struct {
-	bundle   *bundle.Bundle
-	file     string
-	stdout   io.Writer
-	progress func(done, total int64)
+	bundle  *bundle.Bundle
+	file    string
+	stdout  io.Writer
+	options bundle.ExtractOptions
 }
 
 // section writes one of the small sections.
@@ -141,7 +153,7 @@ func (x *extractor) path(ctx context.Context, path, out string) error {
 	if info.IsDir() {
 		return x.tree(ctx, t.Path(n), out)
 	}
-	return x.write(out, os.FileMode(info.Mode&0o777), func(w io.Writer) error { return t.ExtractFile(ctx, n, w) })
+	return x.write(out, os.FileMode(info.Mode&0o777), func(w io.Writer) error { return t.ExtractFile(ctx, n, w, x.options) })
 }
 
 func (x *extractor) tree(ctx context.Context, path, out string) error {
@@ -156,7 +168,7 @@ func (x *extractor) tree(ctx context.Context, path, out string) error {
 	if !ok {
 		return fmt.Errorf("%s has no %s: %w", x.file, path, fs.ErrNotExist)
 	}
-	err = t.Extract(ctx, n, out, bundle.ExtractOptions{Progress: x.progress})
+	err = t.Extract(ctx, n, out, x.options)
 	if err != nil && ctx.Err() != nil {
 		return errors.New("stopped; nothing was left")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/xdgexport/apps"
 )
 
 func newInfoCommand() *cobra.Command {
@@ -20,10 +21,12 @@ func newInfoCommand() *cobra.Command {
 		Use:   "info FILE-or-ID",
 		Short: "Show what a bundle is",
 		Long: "info shows the identity of a bundle, its slices and its sections. It reads a few\n" +
-			"kilobytes and the slices' indexes, and runs nothing.",
+			"kilobytes and the slices' indexes, and runs nothing. It also reads slices, bundles\n" +
+			"of Glick 0.2 and Glick 2, and AppImages; what they lack is missing.\n\n" +
+			"Of the content, \"on this computer\" is what installed bundles have too.",
 		Args: wantArgs(1, 1, "one bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, f, err := openBundle(args[0])
+			b, f, err := openFile(args[0])
 			if err != nil {
 				return err
 			}
@@ -46,7 +49,7 @@ func newInfoCommand() *cobra.Command {
 type bundleFacts struct {
 	File         string         `json:"file"`
 	Size         int64          `json:"size"`
-	Format       int            `json:"format"`
+	Format       string         `json:"format"`
 	ID           string         `json:"id"`
 	Version      string         `json:"version"`
 	Name         string         `json:"name"`
@@ -63,18 +66,33 @@ type bundleFacts struct {
 	Files        int            `json:"files"`
 	Folders      int            `json:"folders"`
 	Links        int            `json:"links"`
+	Content      int64          `json:"content-size"` // different contents, uncompressed
+	Shared       int64          `json:"shared-size"`  // of it, what installed bundles have too
+	Signature    signatureFacts `json:"signature"`
 	Slices       []sliceFacts   `json:"slices"`
 	Sections     []sectionFacts `json:"sections"`
 }
 
 type sliceFacts struct {
 	Name     string `json:"name"`
+	Version  string `json:"version,omitempty"`
+	Arch     string `json:"architecture,omitempty"`
 	Digest   string `json:"digest"`
 	Size     int64  `json:"size"`
+	Shared   int64  `json:"shared-size"`
 	Stored   int64  `json:"stored-size"`
+	Files    int    `json:"files"`
 	Exported bool   `json:"exported,omitempty"`
 	Optional bool   `json:"optional,omitempty"`
 	Platform bool   `json:"platform,omitempty"`
+	Missing  bool   `json:"missing,omitempty"`
+}
+
+func sliceFactsOf(s bundle.SliceInfo) sliceFacts {
+	return sliceFacts{
+		Name: s.Name, Version: s.Version, Arch: s.Arch, Digest: s.Digest.String(), Size: s.Size, Stored: s.DataSize,
+		Exported: s.Exported, Optional: s.Optional, Platform: s.Platform, Missing: s.Missing,
+	}
 }
 
 type sectionFacts struct {
@@ -86,26 +104,29 @@ type sectionFacts struct {
 func collectFacts(b *bundle.Bundle, file string) (*bundleFacts, error) {
 	m := b.Manifest()
 	facts := &bundleFacts{
-		File: file, Size: b.Size(), Format: bundle.FormatVersion,
-		ID: m.ID, Version: m.Version, Name: m.Name, Exec: m.Exec, Prefix: m.Prefix, Architecture: m.Arch, Digest: b.Digest().String(),
+		File: file, Size: b.Size(), Format: b.Format(),
+		ID: m.ID, Version: m.Version, Name: m.Name, Exec: m.Exec, Prefix: m.Prefix, Architecture: m.Arch,
 		Commands: m.Commands, Export: m.Export, Icons: b.IconSizes(),
+	}
+	if b.Digest() != (bundle.Digest{}) {
+		facts.Digest = b.Digest().String()
 	}
 	for _, s := range b.Sections() {
 		facts.Sections = append(facts.Sections, sectionFacts(s))
-		switch s.Name {
-		case ".xdg.desktop":
-			facts.DesktopFile = true
-		case ".xdg.metainfo":
-			facts.Metainfo = true
-		case ".xdg.icon.svg":
-			facts.SVGIcon = true
-		}
 	}
+	for _, part := range []struct {
+		read func() ([]byte, error)
+		to   *bool
+	}{{b.DesktopFile, &facts.DesktopFile}, {b.Metainfo, &facts.Metainfo}, {b.SVGIcon, &facts.SVGIcon}} {
+		data, err := part.read()
+		if err != nil {
+			return nil, err
+		}
+		*part.to = data != nil
+	}
+	facts.Signature, _, _ = checkSignature(b)
 	for _, s := range m.Slices {
-		facts.Slices = append(facts.Slices, sliceFacts{
-			Name: s.Name, Digest: s.Digest.String(), Size: s.Size, Stored: s.DataSize,
-			Exported: s.Exported, Optional: s.Optional, Platform: s.Platform,
-		})
+		facts.Slices = append(facts.Slices, sliceFactsOf(s))
 	}
 	t, err := b.Tree()
 	if err != nil {
@@ -115,13 +136,52 @@ func collectFacts(b *bundle.Bundle, file string) (*bundleFacts, error) {
 		switch info := t.Info(n); {
 		case info.IsFile():
 			facts.Files++
+			if len(facts.Slices) > 0 {
+				facts.Slices[info.Slice].Files++
+			}
 		case info.IsLink():
 			facts.Links++
 		case n != 0:
 			facts.Folders++
 		}
 	}
+	for i, s := range t.Shared(otherTrees(b)...) {
+		facts.Content += s.Size
+		facts.Shared += s.Shared
+		if i < len(facts.Slices) {
+			facts.Slices[i].Shared = s.Shared
+		}
+	}
 	return facts, nil
+}
+
+// otherTrees returns the trees of all installed bundles but this one. What cannot be read is none of this one's business.
+func otherTrees(b *bundle.Bundle) []*bundle.Tree {
+	list, _, err := apps.List()
+	if err != nil {
+		return nil
+	}
+	var trees []*bundle.Tree
+	for _, app := range list {
+		if app.Digest == b.Digest() {
+			continue
+		}
+		other, f, err := open(app.File, bundle.Read)
+		if err != nil {
+			continue
+		}
+		if t, err := other.Tree(); err == nil {
+			trees = append(trees, t)
+		}
+		f.Close() // a tree's sizes are in memory
+	}
+	return trees
+}
+
+// formatNames are the formats as people call them.
+var formatNames = map[string]string{
+	bundle.FormatBundle: "bundle, version 1", bundle.FormatSlice: "slice, version 1", bundle.FormatGlick02: "Glick 0.2",
+	bundle.FormatGlick2: "Glick 2", bundle.FormatAppImage1: "AppImage type 1", bundle.FormatAppImage2: "AppImage type 2",
 }
 
 // print shows the facts to a person. Text from the bundle was checked to be lines of text.
@@ -132,32 +192,67 @@ func (f *bundleFacts) print(out io.Writer) error {
 			fmt.Fprintf(w, "%s:\t%s\n", key, s)
 		}
 	}
-	line("Id", f.ID)
-	line("Version", f.Version)
-	line("Name", f.Name)
-	line("Program", f.Exec)
-	line("Prefix", f.Prefix)
-	line("Architecture", f.Architecture)
-	line("File", f.File)
+	// What a bundle must have and another format lacks is shown as missing.
+	need := func(key, value string) {
+		if value == "" {
+			value = "none"
+		}
+		line(key, printableLine(value))
+	}
+	if f.Format != bundle.FormatSlice {
+		need("Id", f.ID)
+		need("Version", f.Version)
+		need("Name", f.Name)
+		need("Program", f.Exec)
+		need("Prefix", f.Prefix)
+		need("Architecture", f.Architecture)
+	}
+	line("File", printableLine(f.File))
+	line("Format", formatNames[f.Format])
 	line("Size", byteSize(f.Size))
-	line("Content", fmt.Sprintf("%d files, %d folders, %d links", f.Files, f.Folders, f.Links))
+	line("Content", fmt.Sprintf("%d files, %d folders, %d links of %s; %s on this computer", f.Files, f.Folders, f.Links, byteSize(f.Content), byteSize(f.Shared)))
 	line("Commands", strings.Join(f.Commands, ", "))
 	line("Exports", strings.Join(f.Export, ", "))
-	var icons []string
-	for _, n := range f.Icons {
-		icons = append(icons, fmt.Sprint(n))
+	if f.Format != bundle.FormatSlice {
+		var icons []string
+		for _, n := range f.Icons {
+			icons = append(icons, fmt.Sprint(n))
+		}
+		if f.SVGIcon {
+			icons = append(icons, "svg")
+		}
+		need("Icons", strings.Join(icons, ", "))
+		line("Desktop file", yesNo(f.DesktopFile))
+		line("Metainfo", yesNo(f.Metainfo))
 	}
-	if f.SVGIcon {
-		icons = append(icons, "svg")
-	}
-	line("Icons", strings.Join(icons, ", "))
-	line("Desktop file", yesNo(f.DesktopFile))
-	line("Metainfo", yesNo(f.Metainfo))
-	line("Digest", f.Digest)
+	need("Digest", f.Digest)
+	need("Signature", f.Signature.words())
 	for i, s := range f.Slices {
-		line(fmt.Sprintf("Slice %d", i), fmt.Sprintf("%s, %s stored as %s", s.Name, byteSize(s.Size), byteSize(s.Stored)))
+		line(fmt.Sprintf("Slice %d", i), s.words())
 	}
 	return w.Flush()
+}
+
+// words says to a person what a slice is.
+func (s sliceFacts) words() string {
+	words := []string{strings.TrimSpace(s.Name + " " + s.Version)}
+	if s.Missing {
+		words = append(words, "not in this file")
+	} else {
+		words = append(words, fmt.Sprintf("%d files of %s in %s", s.Files, byteSize(s.Size), byteSize(s.Stored)))
+		if s.Shared > 0 {
+			words = append(words, byteSize(s.Shared)+" on this computer")
+		}
+	}
+	for _, mark := range []struct {
+		set  bool
+		word string
+	}{{s.Exported, "exported"}, {s.Optional, "optional"}, {s.Platform, "platform"}} {
+		if mark.set {
+			words = append(words, mark.word)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func yesNo(b bool) string {

@@ -3,12 +3,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"glick.org/glick/bundle"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
 )
@@ -55,7 +57,13 @@ func installWithProgress(cmd *cobra.Command, file string, o apps.InstallOptions)
 	p := newProgress(cmd.ErrOrStderr(), "Copying "+printableLine(filepath.Base(file)))
 	defer p.end()
 	o.Progress = p.update
-	return apps.Install(cmd.Context(), file, o)
+	app, err := apps.Install(cmd.Context(), file, o)
+	if errors.Is(err, bundle.ErrNotBundle) {
+		if why := refuseForeign(file); why != nil {
+			return app, fmt.Errorf("cannot install %s: %w", file, why)
+		}
+	}
+	return app, err
 }
 
 func newUninstallCommand() *cobra.Command {

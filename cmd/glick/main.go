@@ -56,7 +56,7 @@ func newRootCommand() *cobra.Command {
 		root.AddCommand(cmd)
 	}
 	for _, c := range []func() *cobra.Command{
-		newBuildCommand, newInfoCommand, newExtractCommand, newVerifyCommand, newShellCommand,
+		newBuildCommand, newSliceCommand, newSignCommand, newSlimCommand, newInfoCommand, newExtractCommand, newVerifyCommand, newShellCommand,
 	} {
 		cmd := c()
 		cmd.GroupID = "make"

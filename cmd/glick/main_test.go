@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -42,6 +43,8 @@ func main() {
 //	status N glick ARG…    run glick and want that exit code
 //	flip FILE TEXT         change a bit in the first place of the text in the file
 //	truncate FILE N        cut a file to N bytes
+//	appimage IMAGE FILE    put a squashfs image behind a program, as an AppImage of type 2 does
+//	swap FILE OLD NEW      put the content of NEW where that of OLD is in the file; both have the same size
 func TestScript(t *testing.T) {
 	stubs := buildStubs(t)
 	testscript.Run(t, testscript.Params{
@@ -61,7 +64,7 @@ func TestScript(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"png": writePNG, "status": wantStatus, "flip": flipBit, "truncate": truncate,
+			"png": writePNG, "status": wantStatus, "flip": flipBit, "truncate": truncate, "swap": swap, "appimage": appImage,
 		},
 	})
 }
@@ -137,6 +140,34 @@ func flipBit(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	data[at] ^= 1
 	ts.Check(os.WriteFile(file, data, 0o755))
+}
+
+func appImage(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: appimage IMAGE FILE")
+	}
+	stub, err := os.ReadFile(filepath.Join(ts.Getenv("STUBS"), "stub-x86_64"))
+	ts.Check(err)
+	copy(stub[8:], "AI\x02")
+	image, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	// The image is looked for at the end of the section table, which Go's linker does not put last.
+	le := binary.LittleEndian
+	table := uint64(len(stub))
+	headers := bytes.Clone(stub[le.Uint64(stub[40:]):][:uint64(le.Uint16(stub[60:]))*64])
+	le.PutUint64(stub[40:], table)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), append(append(stub, headers...), image...), 0o755))
+}
+
+func swap(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: swap FILE OLD NEW")
+	}
+	data, was, is := []byte(ts.ReadFile(args[0])), []byte(ts.ReadFile(args[1])), []byte(ts.ReadFile(args[2]))
+	if len(was) != len(is) || !bytes.Contains(data, was) {
+		ts.Fatalf("%s (%d bytes) cannot take the place of %s (%d bytes) in %s", args[2], len(is), args[1], len(was), args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), bytes.Replace(data, was, is, 1), 0o755))
 }
 
 func truncate(ts *testscript.TestScript, _ bool, args []string) {

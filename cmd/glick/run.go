@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -34,6 +35,9 @@ func newRunCommand() *cobra.Command {
 			file, err := resolveFile(name)
 			if err != nil {
 				return statusError{exitNotStarted, err}
+			}
+			if err := refuseForeign(file); err != nil {
+				return statusError{exitNotStarted, fmt.Errorf("cannot start %s: %w", file, err)}
 			}
 			argv, err := launch.Argv(file, args)
 			if err != nil {

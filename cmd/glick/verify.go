@@ -13,47 +13,86 @@ import (
 
 func newVerifyCommand() *cobra.Command {
 	var asJSON bool
+	var signers string
 	cmd := &cobra.Command{
 		Use:   "verify FILE-or-ID",
-		Short: "Check that a bundle is whole",
+		Short: "Check that a bundle is whole, and its signature",
 		Long: "verify reads the whole bundle and compares everything in it to its digest. It\n" +
-			"names the slices and files that are damaged.",
+			"names the slices and files that are damaged. A signature must belong to the\n" +
+			"bundle; whose key it is, --allowed-signers can tell: a list as ssh-keygen uses.",
 		Args: wantArgs(1, 1, "one bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, f, err := openBundle(args[0])
+			b, f, err := openFile(args[0])
 			if err != nil {
 				return err
 			}
 			defer f.Close()
-			bar := newProgress(cmd.ErrOrStderr(), "Checking")
-			v, err := b.Verify(cmd.Context(), bar.update)
-			bar.end()
-			if err != nil && cmd.Context().Err() != nil {
-				return errors.New("stopped before all was checked")
+			v, err := verifyContent(cmd, b)
+			if err != nil && (cmd.Context().Err() != nil || errors.Is(err, bundle.ErrUnsupported)) {
+				return fmt.Errorf("cannot check %s: %w", f.Name(), err)
+			}
+			sign, key, signErr := checkSignature(b)
+			if signErr == nil && signers != "" {
+				sign.Signer, signErr = allowed(signers, key)
 			}
 			if asJSON {
-				if err := printJSON(cmd.OutOrStdout(), verifyFactsOf(f.Name(), v, err)); err != nil {
+				facts := verifyFactsOf(f.Name(), v, err)
+				facts.Signature = sign
+				if err := printJSON(cmd.OutOrStdout(), facts); err != nil {
 					return err
 				}
 			}
-			switch {
-			case err == nil && !asJSON:
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: whole, %d chunks of %s\n", f.Name(), v.Chunks, byteSize(v.Bytes))
-			case err != nil && !asJSON && len(v.Problems) > 1:
-				for _, p := range v.Problems {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", f.Name(), p)
-				}
-			case err != nil && len(v.Problems) == 1:
-				return fmt.Errorf("cannot trust %s: %w", f.Name(), problemError{v.Problems[0]})
+			if err := reportProblems(cmd, f.Name(), v, err, asJSON); err != nil {
+				return err
 			}
-			if err != nil {
-				return fmt.Errorf("cannot trust %s: %w", f.Name(), err)
+			if signErr != nil {
+				return fmt.Errorf("cannot trust %s: %w", f.Name(), signErr)
+			}
+			if !asJSON {
+				words := "signed " + sign.words()
+				if sign.State == "none" {
+					words = "not signed"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: whole, %d chunks of %s, %s\n", f.Name(), v.Chunks, byteSize(v.Bytes), words)
 			}
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&signers, "allowed-signers", "", "accept only signatures by the keys in `FILE` (see ssh-keygen(1), ALLOWED SIGNERS)")
 	return cmd
+}
+
+// verifyContent compares all content to its digests.
+func verifyContent(cmd *cobra.Command, b *bundle.Bundle) (*bundle.Verification, error) {
+	bar := newProgress(cmd.ErrOrStderr(), "Checking")
+	defer bar.end()
+	v, err := b.Verify(cmd.Context(), bar.update)
+	if err != nil && cmd.Context().Err() != nil {
+		return v, errors.New("stopped before all was checked")
+	}
+	return v, err
+}
+
+// verifyBundle is verifyContent for a command that needs a whole bundle.
+func verifyBundle(cmd *cobra.Command, b *bundle.Bundle, file string) error {
+	v, err := verifyContent(cmd, b)
+	return reportProblems(cmd, file, v, err, false)
+}
+
+// reportProblems prints what is damaged when that takes several lines, and returns the error that glick ends with.
+func reportProblems(cmd *cobra.Command, file string, v *bundle.Verification, err error, quiet bool) error {
+	switch {
+	case err == nil:
+		return nil
+	case len(v.Problems) == 1:
+		err = problemError{v.Problems[0]}
+	case !quiet:
+		for _, p := range v.Problems {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, p)
+		}
+	}
+	return fmt.Errorf("cannot trust %s: %w", file, err)
 }
 
 // problemError is a problem as an error, with the names of the files that it damages.
@@ -68,6 +107,8 @@ type verifyFacts struct {
 	Chunks   int            `json:"chunks"`
 	Bytes    int64          `json:"bytes"`
 	Problems []problemFacts `json:"problems,omitempty"`
+
+	Signature signatureFacts `json:"signature"`
 }
 
 type problemFacts struct {
