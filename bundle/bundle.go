@@ -93,10 +93,10 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 func parseDigest(s string) (Digest, error) {
 	var d Digest
 	if len(s) != 2*len(d) {
-		return d, fmt.Errorf("%q is not a digest: %w", s, ErrDamaged)
+		return d, fmt.Errorf("%q is not a digest", s)
 	}
 	if _, err := hex.Decode(d[:], []byte(s)); err != nil || d.String() != s {
-		return d, fmt.Errorf("%q is not a digest: %w", s, ErrDamaged)
+		return d, fmt.Errorf("%q is not a digest", s)
 	}
 	return d, nil
 }
@@ -127,7 +127,9 @@ type Bundle struct {
 	manifest *Manifest
 	text     []byte // of the manifest
 	digest   Digest
-	foreign  *Foreign // nil for our own formats
+	foreign  *Foreign     // nil for our own formats
+	loaded   []elfSection // the stub's own sections
+	noteAddr uint64       // where the mark is loaded
 }
 
 // Read finds out what the bundle in the first size bytes of r is: it reads the ELF headers, the section table and the manifest, a few
@@ -145,7 +147,7 @@ func readKind(r io.ReaderAt, size int64, kind fileKind) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{r: r, size: size, format: FormatBundle, sections: file.sections}
+	b := &Bundle{r: r, size: size, format: FormatBundle, sections: file.sections, loaded: file.loaded, noteAddr: file.noteAddr}
 	switch {
 	case file.kind == kindSlice && kind == kindBundle:
 		return nil, fmt.Errorf("a slice, of which bundles are made: %w", ErrNotBundle)
@@ -187,7 +189,7 @@ func (b *Bundle) placeSlices() error {
 	for i := range b.manifest.Slices {
 		s := &b.manifest.Slices[i]
 		switch name := sectionSlice + strconv.Itoa(i); {
-		case !indexes[name] && s.Optional:
+		case !indexes[name] && s.Optional && b.format == FormatBundle:
 			s.Missing = true
 		case !indexes[name]:
 			return fmt.Errorf("it has no section %s: %w", name, ErrDamaged)

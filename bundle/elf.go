@@ -42,8 +42,10 @@ func noteHead(kind fileKind) []byte {
 // elfFile is what is found in the ELF file of a bundle or slice.
 type elfFile struct {
 	kind     fileKind
-	arch     string    // empty for a slice
-	sections []Section // those that belong to Glick
+	arch     string       // empty for a slice
+	sections []Section    // those that belong to Glick
+	loaded   []elfSection // others that are loaded, which a copy of the file keeps
+	noteAddr uint64
 }
 
 // archOf names the processor of an ELF machine number as the manifest does.
@@ -114,7 +116,16 @@ func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 		}
 		s := Section{Name: string(name)}
 		if !isOurs(s.Name) {
+			if flags := elf.SectionFlag(le.Uint64(h[8:])); flags&elf.SHF_ALLOC != 0 {
+				file.loaded = append(file.loaded, elfSection{
+					name: s.Name, kind: elf.SectionType(le.Uint32(h[4:])), flags: flags, addr: le.Uint64(h[16:]),
+					off: int64(le.Uint64(h[24:])), size: int64(le.Uint64(h[32:])), align: le.Uint64(h[48:]), entry: le.Uint64(h[56:]),
+				})
+			}
 			continue
+		}
+		if s.Name == sectionNote {
+			file.noteAddr = le.Uint64(h[16:])
 		}
 		if seen[s.Name] {
 			return nil, fmt.Errorf("it has two sections %s: %w", s.Name, ErrDamaged)
@@ -125,6 +136,9 @@ func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 		}
 		if s.Offset, s.Size, err = sectionRange(h, size); err != nil {
 			return nil, fmt.Errorf("section %s: %w", s.Name, err)
+		}
+		if s.Name == sectionNote && s.Size > noteSize {
+			return nil, fmt.Errorf("section %s has %d bytes: %w", s.Name, s.Size, ErrDamaged)
 		}
 		file.sections = append(file.sections, s)
 	}
@@ -174,7 +188,7 @@ func findNote(head []byte) (kind fileKind, version, flags uint32) {
 			continue
 		}
 		off, n := le.Uint64(p[8:]), le.Uint64(p[32:])
-		if off < elfHeaderSize || n < noteSize || off > uint64(len(head)) || noteSize > uint64(len(head))-off {
+		if off < elfHeaderSize || off%4 != 0 || n < noteSize || off > uint64(len(head)) || noteSize > uint64(len(head))-off {
 			continue
 		}
 		note := head[off:]

@@ -14,6 +14,7 @@ import (
 type stubImage struct {
 	arch     string
 	image    []byte // with the mark, without a section table
+	whole    bool   // the image is all that comes before the data, as the digest of an existing file covers it
 	noteOff  int
 	noteAddr uint64
 	sections []elfSection // the stub's own that are loaded, so that tools which rewrite the file keep them
@@ -120,7 +121,7 @@ func sliceHead() *stubImage {
 // keepSections takes over the headers of the program's own sections that are loaded.
 func (s *stubImage) keepSections(file *elf.File) {
 	for _, sec := range file.Sections {
-		if sec.Flags&elf.SHF_ALLOC == 0 || sec.Name == sectionNote {
+		if sec.Flags&elf.SHF_ALLOC == 0 || isOurs(sec.Name) {
 			continue
 		}
 		h := elfSection{

@@ -12,11 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -493,6 +495,10 @@ func FuzzRead(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:4096])
 	f.Add(fakeStub())
+	files := corpus(f)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		f.Add(files[name])
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := bundle.Read(bytes.NewReader(data), int64(len(data)))
 		classes := []error{bundle.ErrNotBundle, bundle.ErrTruncated, bundle.ErrDamaged, bundle.ErrVersion}

@@ -4,10 +4,12 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -170,6 +172,7 @@ func (x *index) checkContents() error {
 	var last Digest
 	var total uint64
 	chunks := uint64(x.chunkCount())
+	var parts []uint32             // contents that share their chunks
 	left := make([]uint32, chunks) // bytes of each chunk that are not yet a content's
 	for i := range left {
 		left[i] = x.chunk(i).Raw
@@ -199,6 +202,7 @@ func (x *index) checkContents() error {
 				return damaged("content %d overlaps another", i)
 			}
 			left[c.chunk] -= uint32(c.size)
+			parts = append(parts, uint32(i))
 		case c.shift < minShift || c.shift > maxShift || c.skip != 0:
 			return damaged("content %d has an impossible chunk size", i)
 		default:
@@ -223,6 +227,22 @@ func (x *index) checkContents() error {
 			return damaged("chunk %d has bytes that belong to no content", i)
 		}
 	}
+	// The sum is right: now the parts of a chunk must follow each other.
+	slices.SortFunc(parts, func(i, k uint32) int {
+		a, b := x.content(int(i)), x.content(int(k))
+		return cmp.Or(cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.skip, b.skip))
+	})
+	for i, n := range parts {
+		c, end := x.content(int(n)), uint64(0)
+		if i > 0 {
+			if before := x.content(int(parts[i-1])); before.chunk == c.chunk {
+				end = uint64(before.skip) + before.size
+			}
+		}
+		if uint64(c.skip) != end {
+			return damaged("content %d does not follow the one before it in its chunk", n)
+		}
+	}
 	if total != uint64(x.size) {
 		return damaged("the contents have %d bytes together, the index says %d", total, x.size)
 	}
@@ -234,6 +254,10 @@ func (x *index) checkEntries() error {
 	count := x.entryCount()
 	if count == 0 || count > math.MaxInt32 {
 		return damaged("it has no root folder")
+	}
+	records, err := x.xattrRecords()
+	if err != nil {
+		return err
 	}
 	pathLen := make([]uint16, count)
 	used := make([]uint64, (x.contentCount()+63)/64) // one bit for each content that a file has
@@ -279,8 +303,8 @@ func (x *index) checkEntries() error {
 			if e.mode&modeType == modeLink {
 				return damaged("link %d has extended attributes", i)
 			}
-			if err := x.eachXattr(e.xattr, func(_, _ []byte) {}); err != nil {
-				return damaged("entry %d: %v", i, err)
+			if uint64(e.xattr) >= uint64(len(x.xattrs)) || records[e.xattr/64]&(1<<(e.xattr%64)) == 0 {
+				return damaged("entry %d has extended attributes that are not there", i)
 			}
 		}
 		switch e.mode & modeType {
@@ -327,39 +351,54 @@ func keepsXattr(name string) bool {
 // xattr reads one record of the table of extended attributes.
 func (x *index) xattr(off uint32) (map[string]string, error) {
 	m := make(map[string]string)
-	err := x.eachXattr(off, func(name, value []byte) { m[string(name)] = string(value) })
+	_, err := x.eachXattr(off, func(name, value []byte) { m[string(name)] = string(value) })
 	return m, err
 }
 
-// eachXattr walks through a record: u16 count, then for each u16 length of the name, u16 length of the value, name, value. Names ascend. A
-// count limit keeps the check of many entries that share one record short.
-func (x *index) eachXattr(off uint32, do func(name, value []byte)) error {
+// xattrRecords proves that the table of extended attributes is one record after another, and returns where they begin, a bit for each byte. Entries
+// share records, even all of them one: so each record is looked at once here, not with each entry.
+func (x *index) xattrRecords() ([]uint64, error) {
+	starts := make([]uint64, (len(x.xattrs)+63)/64)
+	for off := 0; off < len(x.xattrs); {
+		starts[off/64] |= 1 << (off % 64)
+		n, err := x.eachXattr(uint32(off), func(_, _ []byte) {})
+		if err != nil {
+			return nil, damaged("the extended attributes at %d are wrong", off)
+		}
+		off += n
+	}
+	return starts, nil
+}
+
+// eachXattr walks through a record: u16 count, then for each u16 length of the name, u16 length of the value, name, value. Names ascend. It
+// returns the record's size.
+func (x *index) eachXattr(off uint32, do func(name, value []byte)) (int, error) {
 	bad := errors.New("its extended attributes are wrong")
 	if uint64(off) > uint64(len(x.xattrs)) || len(x.xattrs)-int(off) < 2 {
-		return bad
+		return 0, bad
 	}
 	p, le := x.xattrs[off:], binary.LittleEndian
 	count := int(le.Uint16(p))
 	if p = p[2:]; count == 0 || count > maxXattrs {
-		return bad
+		return 0, bad
 	}
 	var before []byte
 	for range count {
 		if len(p) < 4 {
-			return bad
+			return 0, bad
 		}
 		n, v := int(le.Uint16(p)), int(le.Uint16(p[2:]))
 		if p = p[4:]; n == 0 || n > maxName || n+v > len(p) {
-			return bad
+			return 0, bad
 		}
 		name := p[:n]
 		if bytes.Compare(name, before) <= 0 || bytes.IndexByte(name, 0) >= 0 || !keepsXattr(string(name)) {
-			return bad
+			return 0, bad
 		}
 		do(name, p[n:n+v])
 		before, p = name, p[n+v:]
 	}
-	return nil
+	return len(x.xattrs) - int(off) - len(p), nil
 }
 
 // indexWriter makes the entries and strings of an index.

@@ -91,11 +91,19 @@ func parseManifest(text []byte, kind fileKind) (*Manifest, error) {
 		}
 		m.Slices = append(m.Slices, s)
 	}
+	numbered := 0
+	for _, g := range f.Groups() {
+		if strings.HasPrefix(g.Name(), "Slice ") {
+			numbered++
+		}
+	}
 	switch {
 	case len(m.Slices) == 0:
 		return fail("no slice")
 	case f.Group("Slice "+strconv.Itoa(len(m.Slices))) != nil:
 		return fail("more than %d slices", maxSlices)
+	case numbered != len(m.Slices):
+		return fail("the numbers of the slices have a gap")
 	case kind == kindSlice && len(m.Slices) != 1:
 		return fail("several slices in the file of one")
 	}
@@ -134,9 +142,16 @@ func (m *Manifest) parseBundle(f *keyfile.File) error {
 }
 
 func parseSlice(g *keyfile.Group) (SliceInfo, error) {
-	s := SliceInfo{
-		Name: g.String("Name"), Version: g.String("Version"), Arch: g.String("Architecture"),
-		Exported: g.String("Exported") == "true", Optional: g.String("Optional") == "true", Platform: g.String("Platform") == "true",
+	s := SliceInfo{Name: g.String("Name"), Version: g.String("Version"), Arch: g.String("Architecture")}
+	for _, flag := range []struct {
+		key string
+		to  *bool
+	}{{"Exported", &s.Exported}, {"Optional", &s.Optional}, {"Platform", &s.Platform}} {
+		value, set := g.Get(flag.key)
+		if set && value != "true" {
+			return s, fmt.Errorf("%s is %q, neither true nor missing", flag.key, value)
+		}
+		*flag.to = set
 	}
 	var err error
 	if s.Digest, err = parseDigest(g.String("Digest")); err != nil {

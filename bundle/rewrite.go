@@ -4,7 +4,6 @@ package bundle
 
 import (
 	"context"
-	"debug/elf"
 	"fmt"
 	"io"
 	"strconv"
@@ -25,6 +24,9 @@ type RewriteOptions struct {
 func (b *Bundle) Rewrite(ctx context.Context, w io.Writer, o RewriteOptions) error {
 	if b.foreign != nil {
 		return fmt.Errorf("cannot change the file: %w", ErrUnsupported)
+	}
+	if b.format == FormatSlice && len(o.Without) > 0 {
+		return fmt.Errorf("cannot take out the slice %s: the file has no other", o.Without[0])
 	}
 	keep := make([]bool, len(b.manifest.Slices))
 	for i, s := range b.manifest.Slices {
@@ -132,18 +134,14 @@ func (b *Bundle) head() (*stubImage, error) {
 	if data.Offset < headPage || data.Offset > maxStub {
 		return nil, damaged("a stub of %d bytes", data.Offset)
 	}
-	s := &stubImage{arch: b.manifest.Arch, image: make([]byte, data.Offset)}
+	s := &stubImage{arch: b.manifest.Arch, image: make([]byte, data.Offset), whole: true}
 	if err := readFull(b.r, s.image, 0); err != nil {
 		return nil, fmt.Errorf("cannot read the stub: %w", err)
 	}
-	// Its sections have been found to be few and inside of the file.
-	file, err := elf.NewFile(io.NewSectionReader(b.r, 0, b.size))
-	if err != nil {
-		return nil, damaged("its section table is wrong: %v", err)
+	// debug/elf would want more of the section table than the format does.
+	if note, ok := b.section(sectionNote); ok {
+		s.noteOff, s.noteAddr = int(note.Offset), b.noteAddr
 	}
-	if note := file.Section(sectionNote); note != nil {
-		s.noteOff, s.noteAddr = int(note.Offset), note.Addr
-	}
-	s.keepSections(file)
+	s.sections = b.loaded
 	return s, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strconv"
@@ -75,7 +76,9 @@ func (b *Bundle) Verify(ctx context.Context, progress func(done, total int64)) (
 			limit = maxMetainfo
 		case s.Name == sectionSVG:
 		default:
-			if _, icon := iconSize(s.Name); !icon {
+			// Other sections are compared when the manifest has a digest of them.
+			_, icon := iconSize(s.Name)
+			if _, known := b.manifest.digests[s.Name]; !icon && !known {
 				continue
 			}
 		}
@@ -89,7 +92,7 @@ func (b *Bundle) Verify(ctx context.Context, progress func(done, total int64)) (
 			}
 		}
 	}
-	for name := range b.manifest.digests {
+	for _, name := range slices.Sorted(maps.Keys(b.manifest.digests)) {
 		if _, ok := b.section(name); !ok && name != "stub" {
 			if err := bad(name, fmt.Errorf("section %s is missing: %w", name, ErrDamaged)); err != nil {
 				return v, err

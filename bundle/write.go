@@ -103,7 +103,10 @@ type container struct {
 
 // newContainer begins the file with a stub or with what stands in its place.
 func newContainer(f io.WriteSeeker, start int64, stub *stubImage) (*container, error) {
-	head := append(bytes.Clone(stub.image), make([]byte, (payloadAlign-len(stub.image)%payloadAlign)%payloadAlign)...)
+	head := stub.image
+	if !stub.whole {
+		head = append(bytes.Clone(head), make([]byte, (payloadAlign-len(head)%payloadAlign)%payloadAlign)...)
+	}
 	c := &container{counter: counter{w: bufio.NewWriterSize(f, 1<<20)}, file: f, start: start, head: head, table: sectionTable{stub: stub}}
 	if _, err := c.Write(head); err != nil {
 		return nil, fmt.Errorf("cannot write: %w", err)

@@ -41,11 +41,11 @@ const (
 // Read-only compatible features, as sparse_super and large_file, concern writers.
 const (
 	featureFiletype  = 0x2
-	featureFlexBG    = 0x200
 	featureMMP       = 0x100
+	featureFlexBG    = 0x200
 	featureEAInode   = 0x400
 	featureChecksum  = 0x2000
-	featuresReadable = featureFiletype | featureFlexBG | featureMMP | featureEAInode | featureChecksum
+	featuresReadable = featureFiletype | featureMMP | featureFlexBG | featureEAInode | featureChecksum
 )
 
 var featureNames = map[uint32]string{

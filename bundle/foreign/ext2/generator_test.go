@@ -40,15 +40,14 @@ func (f file) content(off, n int64) []byte {
 
 // generator writes images. The zero value makes an image of revision 0 with blocks of 1 KiB.
 type generator struct {
-	shift      uint // blocks have 1024 << shift bytes
-	revision   uint32
-	inodeSize  int // 0: 128
-	groups     int // 0: 1
-	features   uint32
-	slowLinks  bool
-	indexed    bool // folders begin with a block that is a hash tree's, as of dir_index
-	lostFound  bool
-	blockTotal uint32 // what the superblock says, unless 0
+	shift     uint // blocks have 1024 << shift bytes
+	revision  uint32
+	inodeSize int // 0: 128
+	groups    int // 0: 1
+	features  uint32
+	slowLinks bool
+	indexed   bool // folders begin with a block that is a hash tree's, as of dir_index
+	lostFound bool
 }
 
 // image is a generated image and where its parts are, for those who break them.
@@ -216,9 +215,6 @@ func (g generator) generate(tree map[string]file) *image {
 	sb := im.data[superblockOffset:]
 	le.PutUint32(sb[0:], uint32(perGroup*groups))
 	le.PutUint32(sb[4:], uint32(total))
-	if g.blockTotal != 0 {
-		le.PutUint32(sb[4:], g.blockTotal)
-	}
 	le.PutUint32(sb[20:], uint32(first))
 	le.PutUint32(sb[24:], uint32(g.shift))
 	le.PutUint32(sb[32:], uint32(inGroup))

@@ -35,7 +35,6 @@ type generator struct {
 	area   int    // largest continuation area; 0: 600
 	record int    // largest record; 0: 254; others are continued
 	moved  string // folder that is in rr_moved
-	names  []string
 }
 
 // image is a generated image and where its parts are, for those who break them.
@@ -46,6 +45,9 @@ type image struct {
 	place  map[string]int // place of a folder or content
 	size   map[string]int
 	areas  map[string]int // place of a folder's continuations
+
+	names  []string          // all paths, in order
+	stored map[string][]byte // contents as they are in the image
 }
 
 func (im *image) put32(at int, v uint32) { binary.LittleEndian.PutUint32(im.data[at:], v) }
@@ -87,10 +89,12 @@ func (g generator) generate(tree map[string]entry) *image {
 	if g.moved != "" {
 		all["rr_moved"] = folder()
 	}
-	g.names = slices.Sorted(maps.Keys(all))
-	im := &image{}
-	// Sizes do not depend on places: what the first round finds out, the second one writes.
-	for range 2 {
+	im := &image{names: slices.Sorted(maps.Keys(all)), stored: map[string][]byte{}}
+	for name, f := range all {
+		im.stored[name] = g.stored(f)
+	}
+	// Sizes do not depend on places, but the number of records does on the sizes of contents.
+	for range 3 {
 		im = g.round(all, im)
 	}
 	return im
@@ -99,7 +103,7 @@ func (g generator) generate(tree map[string]entry) *image {
 func (g generator) round(all map[string]entry, before *image) *image {
 	im := &image{
 		data: make([]byte, 18*sectorSize), record: map[string]int{}, use: map[string]int{}, place: map[string]int{}, size: map[string]int{},
-		areas: map[string]int{},
+		areas: map[string]int{}, names: before.names, stored: before.stored,
 	}
 	alloc := func(p []byte) int {
 		at := len(im.data)
@@ -107,7 +111,7 @@ func (g generator) round(all map[string]entry, before *image) *image {
 		im.data = append(im.data, make([]byte, -len(im.data)&(sectorSize-1))...)
 		return at
 	}
-	for _, dir := range g.names {
+	for _, dir := range im.names {
 		if all[dir].mode&modeType != modeDir {
 			continue
 		}
@@ -116,10 +120,9 @@ func (g generator) round(all map[string]entry, before *image) *image {
 		im.place[dir], im.size[dir] = alloc(content), len(content)
 		im.areas[dir] = alloc(areas)
 	}
-	for _, name := range g.names {
+	for _, name := range im.names {
 		if f := all[name]; f.mode&modeType == modeFile {
-			stored := g.stored(f)
-			im.place[name], im.size[name] = alloc(stored), len(stored)
+			im.place[name], im.size[name] = alloc(im.stored[name]), len(im.stored[name])
 		}
 	}
 	d := im.data[firstDescriptor*sectorSize:]
@@ -146,7 +149,7 @@ func (g generator) stored(f entry) []byte {
 		n := min(len(rest), 1<<g.shift)
 		var b bytes.Buffer
 		if strings.Trim(rest[:n], "\x00") != "" {
-			w := zlib.NewWriter(&b)
+			w, _ := zlib.NewWriterLevel(&b, zlib.BestSpeed)
 			w.Write([]byte(rest[:n]))
 			w.Close()
 		}
@@ -228,7 +231,7 @@ func (g generator) folder(dir string, all map[string]entry, before, im *image, a
 	}
 	add("", "\x00", before.place[dir], before.size[dir], flagDir, self)
 	add("", "\x01", before.place[path.Dir(dir)], before.size[path.Dir(dir)], flagDir, up)
-	for i, name := range g.names {
+	for i, name := range im.names {
 		if g.moved != "" && name == g.moved && dir == "rr_moved" {
 			add("", fmt.Sprintf("M%d", i), before.place[name], before.size[name], flagDir, [][]byte{px(all[name]), use("RE")})
 		}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -139,7 +140,7 @@ func inflate(data, raw []byte) error {
 	if _, err := io.ReadFull(r, data); err != nil {
 		return err
 	}
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		return fmt.Errorf("it is longer than %d bytes, or has a wrong checksum", len(data))
 	}
 	return nil

@@ -117,8 +117,8 @@ func xzBlockHeader(p []byte) (b xzBlock, rest []byte, err error) {
 	case h[1] != 1 || h[2] > 40:
 		return b, nil, errXZ
 	}
-	// The size of the dictionary is 2 or 3 times a power of two. It is not needed, since a block is no longer than its output; but what claims
-	// more than any block of SquashFS has is not of this world.
+	// The size of the dictionary is 2 or 3 times a power of two. It is not used, since one as large as the output is always enough; but Linux
+	// refuses what claims more than a block.
 	if (2|int64(h[2]&1))<<(h[2]/2+11) > maxDict {
 		return b, nil, errors.New("it claims to need more memory than a block has")
 	}
