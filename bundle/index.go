@@ -89,7 +89,8 @@ func (x *index) content(i int) content {
 // chunk returns a chunk without its slice.
 func (x *index) chunk(i int) Chunk {
 	p, le := x.chunks[i*chunkSize:][:chunkSize], binary.LittleEndian
-	return Chunk{Digest: Digest(p[:32]), Offset: int64(le.Uint64(p[32:])), Stored: le.Uint32(p[40:]), Raw: le.Uint32(p[44:])}
+	size := le.Uint32(p[44:])
+	return Chunk{Digest: Digest(p[:32]), Offset: int64(le.Uint64(p[32:])), Stored: le.Uint32(p[40:]), Raw: size & 0xffffff, Filter: uint8(size >> 24)}
 }
 
 // text returns a name or target that was checked to be inside of the strings.
@@ -154,6 +155,10 @@ func (x *index) checkChunks() error {
 		switch c := x.chunk(i); {
 		case c.Raw == 0 || c.Raw > maxChunk || c.Stored > c.Raw:
 			return damaged("chunk %d has impossible sizes", i)
+		case c.Filter > lastFilter:
+			return fmt.Errorf("chunk %d has filter %d: %w", i, c.Filter, ErrVersion)
+		case c.Filter != filterNone && (c.Stored == 0 || c.Stored == c.Raw):
+			return damaged("chunk %d is not compressed, and has a filter", i)
 		case c.Offset != end:
 			return damaged("chunk %d is not behind the one before it", i)
 		default:

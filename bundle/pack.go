@@ -4,6 +4,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"debug/elf"
@@ -12,22 +13,28 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
+
+	"glick.org/glick/bundle/zstdpack"
 )
 
 // How contents are cut into chunks. This is the writer's choice, and a function of the content alone; readers take any.
 const (
-	smallFile  = 32 << 10  // a file up to this size shares a chunk with its neighbours
-	packSize   = 128 << 10 // size of a shared chunk
-	codeShift  = 16        // 64 KiB: programs and libraries are mapped and read here and there
-	dataShift  = 18        // 256 KiB: other files are mostly read from one end to the other
-	hugeShift  = 20        // 1 MiB: keeps the index of a huge file small
-	hugeFile   = 4 << 30
-	worthwhile = 32 // a chunk is stored compressed when that saves at least one part in so many
+	codeShift  = 16      // 64 KiB: programs and libraries are mapped, and read here and there
+	tableShift = 18      // 256 KiB: libraries that hold no code to speak of, but data
+	dataShift  = 20      // 1 MiB: other files are mostly read from one end to the other
+	packSize   = 1 << 20 // of a chunk that several files share
+	hopeless   = 50      // a chunk that loses less than one part in so many at first sight is not looked at closely
+	worthwhile = 32      // a chunk is stored compressed when that saves at least one part in so many
+
+	smallCode = 32 << 10  // programs up to this size share a chunk
+	smallData = 256 << 10 // so do other files up to this one
 )
 
 // packedSlice is a slice whose data has been written.
@@ -42,6 +49,7 @@ type packedSlice struct {
 // job is a chunk on its way from the reader of files through a compressor to the writer.
 type job struct {
 	raw   []byte
+	code  bool             // for x86-64
 	done  chan packedChunk // holds one
 	bytes int64            // progress that it makes
 }
@@ -49,6 +57,24 @@ type job struct {
 type packedChunk struct {
 	digest Digest
 	stored []byte // nil: all zeros
+	filter uint8
+}
+
+// packKind is what a shared chunk is for.
+type packKind int
+
+const (
+	packData packKind = iota
+	packPrograms
+	packX86 // programs with code for x86-64
+)
+
+// limit is the largest size of a shared chunk.
+func (k packKind) limit() int {
+	if k == packData {
+		return packSize
+	}
+	return 1 << codeShift
 }
 
 // packer reads the files of a source in the order of the index and cuts them into chunks.
@@ -64,6 +90,7 @@ type packer struct {
 	emit    func(context.Context, *job) error
 	pending []byte // small files that wait for their chunk
 	waiting []int  // their contents
+	kind    packKind
 	spare   chan []byte
 }
 
@@ -96,14 +123,12 @@ func pack(ctx context.Context, src *source, w *counter, progress func(done, tota
 	})
 	for range workers {
 		g.Go(func() error {
-			enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-				zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithWindowSize(1<<hugeShift))
+			c, err := newCompressor()
 			if err != nil {
-				return fmt.Errorf("cannot prepare packing: %w", err)
+				return err
 			}
-			defer enc.Close()
 			for j := range todo {
-				j.done <- compress(enc, j.raw)
+				j.done <- c.compress(j.raw, j.code)
 			}
 			return nil
 		})
@@ -119,7 +144,7 @@ func pack(ctx context.Context, src *source, w *counter, progress func(done, tota
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			chunk := Chunk{Digest: c.digest, Offset: w.n - base, Stored: uint32(len(c.stored)), Raw: uint32(len(j.raw))}
+			chunk := Chunk{Digest: c.digest, Offset: w.n - base, Stored: uint32(len(c.stored)), Raw: uint32(len(j.raw)), Filter: c.filter}
 			if _, err := w.Write(c.stored); err != nil {
 				return fmt.Errorf("cannot write: %w", err)
 			}
@@ -141,17 +166,47 @@ func pack(ctx context.Context, src *source, w *counter, progress func(done, tota
 	return pk.finish(chunks, w.n-base)
 }
 
+// compressor packs chunks, one after the other.
+type compressor struct {
+	quick *zstd.Encoder
+	best  zstdpack.Encoder
+	code  []byte
+	room  []byte
+}
+
+func newCompressor() (*compressor, error) {
+	quick, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithWindowSize(maxChunk))
+	if err != nil {
+		return nil, fmt.Errorf("cannot prepare packing: %w", err)
+	}
+	return &compressor{quick: quick}, nil
+}
+
 // compress makes a chunk: nothing for zeros, the bytes themselves when they do not shrink.
-func compress(enc *zstd.Encoder, raw []byte) packedChunk {
+func (c *compressor) compress(raw []byte, code bool) packedChunk {
 	if allZero(raw) {
 		return packedChunk{digest: zerosDigest(len(raw))}
 	}
-	c := packedChunk{digest: sha256.Sum256(raw)}
-	c.stored = enc.EncodeAll(raw, make([]byte, 0, len(raw)))
-	if len(c.stored) > len(raw)-len(raw)/worthwhile-1 {
-		c.stored = bytes.Clone(raw) // raw is used again
+	p := packedChunk{digest: sha256.Sum256(raw)}
+	most := len(raw) - len(raw)/worthwhile - 1
+	// What hardly shrinks is mostly pictures and sound: to look closely would cost much and gain nothing.
+	c.room = c.quick.EncodeAll(raw, c.room[:0])
+	if len(c.room) <= len(raw)-len(raw)/hopeless {
+		from := raw
+		if code {
+			c.code = append(c.code[:0], raw...)
+			filterX86Code(c.code)
+			from, p.filter = c.code, filterX86
+		}
+		c.room = c.best.Encode(c.room[:0], from)
 	}
-	return c
+	if len(c.room) > most {
+		p.stored, p.filter = bytes.Clone(raw), filterNone // raw is used again
+		return p
+	}
+	p.stored = bytes.Clone(c.room)
+	return p
 }
 
 func (pk *packer) buffer() []byte {
@@ -164,10 +219,14 @@ func (pk *packer) buffer() []byte {
 }
 
 func (pk *packer) run(ctx context.Context) error {
+	var files []*sourceEntry
 	for _, e := range pk.src.entries {
-		if e.mode&modeType != modeFile {
-			continue
+		if e.mode&modeType == modeFile {
+			files = append(files, e)
 		}
+	}
+	sortByKind(files)
+	for _, e := range files {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
@@ -185,6 +244,35 @@ func (pk *packer) run(ctx context.Context) error {
 	return pk.flush(ctx)
 }
 
+// sortByKind puts files beside those with which they compress best: first by the suffix of the name, then those together whose name many have, as
+// translations of a program into all languages and icons in all sizes have, then by path.
+func sortByKind(files []*sourceEntry) {
+	names := make(map[string]int)
+	for _, e := range files {
+		names[e.name]++
+	}
+	common := func(e *sourceEntry) string {
+		if names[e.name] >= 12 {
+			return e.name
+		}
+		return ""
+	}
+	slices.SortStableFunc(files, func(a, b *sourceEntry) int {
+		return cmp.Or(strings.Compare(suffix(a.name), suffix(b.name)), strings.Compare(common(a), common(b)), strings.Compare(a.path, b.path))
+	})
+}
+
+// suffix returns the end of a file's name that tells its kind.
+func suffix(name string) string {
+	if strings.Contains(name, ".so.") {
+		return ".so"
+	}
+	return path.Ext(strings.TrimSuffix(name, ".gz"))
+}
+
+// headSize is what is looked at of a file to find out how to pack it.
+const headSize = 4096
+
 func (pk *packer) file(ctx context.Context, e *sourceEntry) (int, error) {
 	f, err := pk.src.open(e)
 	if err != nil {
@@ -192,68 +280,85 @@ func (pk *packer) file(ctx context.Context, e *sourceEntry) (int, error) {
 	}
 	defer f.Close()
 	changed := fmt.Errorf("%s changed while it was read", e.path)
-	if e.size <= smallFile {
-		data := make([]byte, e.size+1)
-		n, err := io.ReadFull(f, data)
-		if n != int(e.size) || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return 0, fmt.Errorf("cannot read %s: %w", e.path, err)
-			}
-			return 0, changed
+	fill := func(p []byte) error {
+		switch _, err := io.ReadFull(f, p); {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return changed
+		case err != nil:
+			return fmt.Errorf("cannot read %s: %w", e.path, err)
 		}
-		if arch, err := elfArch(data[:n]); err == nil {
+		return nil
+	}
+	head := make([]byte, min(e.size, headSize))
+	if err := fill(head); err != nil {
+		return 0, err
+	}
+	small, shift := int64(smallData), uint32(dataShift)
+	if bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
+		small, shift = smallCode, codeShift
+		if len(head) >= elfHeaderSize {
+			arch, _ := elfArch(head)
 			pk.arches[arch] = true
 		}
-		return pk.small(ctx, data[:n])
 	}
-
+	code := codeRanges(head)
+	if code != nil && e.size > small {
+		var size uint64
+		for _, r := range code {
+			size += r[1] - r[0]
+		}
+		if size < uint64(e.size)/16 {
+			shift = tableShift
+		}
+	}
+	if e.size <= small {
+		data := append(make([]byte, 0, e.size), head...)[:e.size]
+		if err := fill(data[len(head):]); err != nil {
+			return 0, err
+		}
+		if n, _ := f.Read(make([]byte, 1)); n != 0 {
+			return 0, changed
+		}
+		kind := packData
+		switch {
+		case code != nil:
+			kind = packX86
+		case small == smallCode:
+			kind = packPrograms
+		}
+		return pk.small(ctx, data, kind)
+	}
 	hash := sha256.New()
 	if pk.sizes[e.size] {
 		// Its chunks are written while it is read: whether it is one that is there already must be known before.
+		hash.Write(head)
 		switch n, err := io.Copy(hash, contextReader{ctx, f}); {
 		case err != nil:
 			return 0, fmt.Errorf("cannot read %s: %w", e.path, err)
-		case n != e.size:
+		case n != e.size-int64(len(head)):
 			return 0, changed
 		}
 		if n, ok := pk.byDigest[Digest(hash.Sum(nil))]; ok {
 			return n, nil
 		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
+		if _, err := f.Seek(int64(len(head)), io.SeekStart); err != nil {
 			return 0, fmt.Errorf("cannot read %s: %w", e.path, err)
 		}
 		hash.Reset()
 	}
 	pk.sizes[e.size] = true
-	c := content{size: uint64(e.size), chunk: uint32(pk.jobs), shift: dataShift}
+	c := content{size: uint64(e.size), chunk: uint32(pk.jobs), shift: shift}
 	for off := int64(0); off < e.size; {
-		raw := pk.buffer()
-		if off == 0 {
-			head := make([]byte, elfHeaderSize)
-			if _, err := io.ReadFull(f, head); err != nil {
-				return 0, changed
-			}
-			switch {
-			case string(head[:4]) == elf.ELFMAG:
-				c.shift = codeShift
-				arch, _ := elfArch(head)
-				pk.arches[arch] = true
-			case e.size >= hugeFile:
-				c.shift = hugeShift
-			}
-			raw = append(raw, head...)
+		n := int(min(e.size-off, 1<<shift))
+		raw := slices.Grow(pk.buffer(), n)[:n]
+		if err := fill(raw[copy(raw, head):]); err != nil {
+			return 0, err
 		}
-		have := len(raw)
-		n := int(min(e.size-off, 1<<c.shift))
-		raw = slices.Grow(raw, n-have)[:n]
-		if _, err := io.ReadFull(f, raw[have:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return 0, changed
-		} else if err != nil {
-			return 0, fmt.Errorf("cannot read %s: %w", e.path, err)
-		}
+		head = nil
 		hash.Write(raw)
+		isCode := slices.ContainsFunc(code, func(r [2]uint64) bool { return r[0] < uint64(off)+uint64(n) && uint64(off) < r[1] })
 		off += int64(n)
-		if err := pk.send(ctx, raw); err != nil {
+		if err := pk.send(ctx, raw, isCode); err != nil {
 			return 0, err
 		}
 	}
@@ -285,16 +390,16 @@ func (pk *packer) add(c content) int {
 }
 
 // send gives a chunk to the compressors. It takes raw.
-func (pk *packer) send(ctx context.Context, raw []byte) error {
+func (pk *packer) send(ctx context.Context, raw []byte, code bool) error {
 	if pk.jobs == math.MaxInt32 {
 		return errors.New("it is too large")
 	}
 	pk.jobs++
-	return pk.emit(ctx, &job{raw: raw, bytes: int64(len(raw))})
+	return pk.emit(ctx, &job{raw: raw, code: code, bytes: int64(len(raw))})
 }
 
-// small puts a small file into the shared chunk.
-func (pk *packer) small(ctx context.Context, data []byte) (int, error) {
+// small puts a small file into the shared chunk of its kind.
+func (pk *packer) small(ctx context.Context, data []byte, kind packKind) (int, error) {
 	c := content{digest: sha256.Sum256(data), size: uint64(len(data))}
 	if n, ok := pk.byDigest[c.digest]; ok {
 		return n, nil
@@ -302,13 +407,13 @@ func (pk *packer) small(ctx context.Context, data []byte) (int, error) {
 	if len(data) == 0 {
 		return pk.add(c), nil
 	}
-	if len(pk.pending)+len(data) > packSize {
+	if len(pk.pending) > 0 && (len(pk.pending)+len(data) > kind.limit() || kind != pk.kind) {
 		if err := pk.flush(ctx); err != nil {
 			return 0, err
 		}
 	}
 	if pk.pending == nil {
-		pk.pending = pk.buffer()
+		pk.pending, pk.kind = pk.buffer(), kind
 	}
 	// The number of the chunk is known when it is sent: large files may come before.
 	c.skip = uint32(len(pk.pending))
@@ -328,7 +433,7 @@ func (pk *packer) flush(ctx context.Context) error {
 	}
 	raw := pk.pending
 	pk.pending, pk.waiting = nil, pk.waiting[:0]
-	return pk.send(ctx, raw)
+	return pk.send(ctx, raw, pk.kind == packX86)
 }
 
 // finish makes the index.
@@ -383,7 +488,7 @@ func (pk *packer) finish(chunks []Chunk, dataSize int64) (*packedSlice, error) {
 		out = append(out, c.Digest[:]...)
 		out = le.AppendUint64(out, uint64(c.Offset))
 		out = le.AppendUint32(out, c.Stored)
-		out = le.AppendUint32(out, c.Raw)
+		out = le.AppendUint32(out, c.Raw|uint32(c.Filter)<<24)
 	}
 	out = append(append(out, xattrs...), w.strings...)
 	if len(out) > maxIndex {

@@ -267,7 +267,9 @@ func TestRewrite(t *testing.T) {
 	lang := readSlice(t, library(t, langDir, bundle.SliceOptions{Name: "lang-fr", Optional: true}))
 	lib := readSlice(t, library(t, libraryTree(t), bundle.SliceOptions{Name: "libfoo"}))
 	// What stands for a signature is of no matter here.
-	sign := func(manifest []byte) ([]byte, error) { return fmt.Appendf(nil, "signature of %d bytes", len(manifest)), nil }
+	sign := func(manifest []byte) ([]byte, error) {
+		return fmt.Appendf(nil, "signature of %d bytes", len(manifest)), nil
+	}
 	for _, arch := range []string{"x86_64", "aarch64"} {
 		t.Run(arch, func(t *testing.T) {
 			o := bundle.BuildOptions{Stub: stub(t, arch), Slices: []*bundle.Bundle{lang, lib}}

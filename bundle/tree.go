@@ -51,6 +51,7 @@ type Chunk struct {
 	Offset int64  // in the slice's data, in bytes
 	Stored uint32 // bytes in the file; equal to Raw: not compressed; 0: all zeros
 	Raw    uint32 // uncompressed bytes
+	Filter uint8  // what was done to the bytes before they were compressed
 	Slice  int
 }
 
@@ -379,6 +380,13 @@ func (t *Tree) ReadChunk(c Chunk, buf []byte) ([]byte, error) {
 		if raw, err = t.decoder.DecodeAll(*stored, raw[:0]); err != nil || len(raw) != int(c.Raw) {
 			return fail(ErrDamaged)
 		}
+	}
+	switch c.Filter {
+	case filterNone:
+	case filterX86:
+		unfilterX86Code(raw)
+	default:
+		return fail(ErrVersion)
 	}
 	if sha256.Sum256(raw) != c.Digest {
 		return fail(ErrDamaged)
