@@ -168,6 +168,8 @@ func TestHostileIndex(t *testing.T) {
 		{name: "chunk stored larger than raw", change: put32(atChunk(0, 40), 0x7fffffff)},
 		{name: "chunk of no bytes", change: put32(atChunk(0, 44), 0)},
 		{name: "chunk of four gigabytes", change: put32(atChunk(0, 44), 0xffffffff)},
+		{name: "unknown filter", change: func(p []byte) { p[atChunk(0, 47)] = lastFilter + 1 }, want: ErrVersion},
+		{name: "filter of what is not compressed", change: func(p []byte) { p[atChunk(int(x.content(packed).chunk), 47)] = filterX86 }},
 		{name: "chunk of a wrong size", change: put32(atChunk(0, 44), 1<<20+1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
