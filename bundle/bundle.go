@@ -300,7 +300,7 @@ func (b *Bundle) read(name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("section %s has %d bytes, more than the %d allowed: %w", name, s.Size, limit, ErrDamaged)
 	}
 	data := make([]byte, s.Size)
-	if err := readFull(b.r, data, s.Offset); err != nil {
+	if err := ReadFull(b.r, data, s.Offset); err != nil {
 		return nil, fmt.Errorf("cannot read section %s: %w", name, err)
 	}
 	return data, nil
@@ -325,8 +325,11 @@ func (b *Bundle) readChecked(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// readFull fills p from offset off. The end of the file is ErrTruncated, because every range is checked against the size before.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
+// ReadFull fills p from offset off of r. The end of the file is ErrTruncated: who reads a format has compared every range to the size before.
+func ReadFull(r io.ReaderAt, p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
 	n, err := r.ReadAt(p, off)
 	switch {
 	case n == len(p):

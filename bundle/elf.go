@@ -62,7 +62,7 @@ func archOf(m elf.Machine) (string, bool) {
 // readELF checks that r is an ELF file with the mark of a bundle, and finds its sections.
 func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 	head := make([]byte, max(0, min(size, headPage)))
-	if err := readFull(r, head, 0); err != nil {
+	if err := ReadFull(r, head, 0); err != nil {
 		return nil, fmt.Errorf("cannot read the file's beginning: %w", err)
 	}
 	le := binary.LittleEndian
@@ -88,7 +88,7 @@ func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 		return nil, ErrTruncated
 	}
 	raw := make([]byte, count*sectionSize)
-	if err := readFull(r, raw, int64(table)); err != nil {
+	if err := ReadFull(r, raw, int64(table)); err != nil {
 		return nil, fmt.Errorf("cannot read the section table: %w", err)
 	}
 	off, n, err := sectionRange(raw[names*sectionSize:], size)
@@ -99,7 +99,7 @@ func readELF(r io.ReaderAt, size int64) (*elfFile, error) {
 		return nil, fmt.Errorf("its section names have %d bytes: %w", n, ErrDamaged)
 	}
 	text := make([]byte, n)
-	if err := readFull(r, text, off); err != nil {
+	if err := ReadFull(r, text, off); err != nil {
 		return nil, fmt.Errorf("cannot read the section names: %w", err)
 	}
 

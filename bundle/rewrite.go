@@ -78,7 +78,7 @@ func (b *Bundle) rewrite(ctx context.Context, f io.WriteSeeker, start int64, kee
 			return context.Cause(ctx)
 		}
 		p := buf[:min(int64(len(buf)), end-off)]
-		if err := readFull(b.r, p, data.Offset+off); err != nil {
+		if err := ReadFull(b.r, p, data.Offset+off); err != nil {
 			return fmt.Errorf("cannot read its data: %w", err)
 		}
 		if _, err := c.Write(p); err != nil {
@@ -135,7 +135,7 @@ func (b *Bundle) head() (*stubImage, error) {
 		return nil, damaged("a stub of %d bytes", data.Offset)
 	}
 	s := &stubImage{arch: b.manifest.Arch, image: make([]byte, data.Offset), whole: true}
-	if err := readFull(b.r, s.image, 0); err != nil {
+	if err := ReadFull(b.r, s.image, 0); err != nil {
 		return nil, fmt.Errorf("cannot read the stub: %w", err)
 	}
 	// debug/elf would want more of the section table than the format does.

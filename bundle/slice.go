@@ -128,7 +128,7 @@ func (l *library) copyData(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		stored = append(stored[:0], make([]byte, c.Stored)...)
-		if err := readFull(l.file.r, stored, l.tree.data+l.file.manifest.Slices[0].DataOffset+c.Offset); err != nil {
+		if err := ReadFull(l.file.r, stored, l.tree.data+l.file.manifest.Slices[0].DataOffset+c.Offset); err != nil {
 			return fmt.Errorf("cannot read its data: %w", err)
 		}
 		if _, err := w.Write(stored); err != nil {

@@ -367,13 +367,13 @@ func (t *Tree) ReadChunk(c Chunk, buf []byte) ([]byte, error) {
 		}
 		return raw, nil
 	case c.Raw:
-		if err := readFull(t.bundle.r, raw, at); err != nil {
+		if err := ReadFull(t.bundle.r, raw, at); err != nil {
 			return fail(err)
 		}
 	default:
 		stored := t.buffer(int(c.Stored))
 		defer t.buffers.Put(stored)
-		if err := readFull(t.bundle.r, *stored, at); err != nil {
+		if err := ReadFull(t.bundle.r, *stored, at); err != nil {
 			return fail(err)
 		}
 		var err error

@@ -138,7 +138,7 @@ func (b *Bundle) verifyStub(ctx context.Context) error {
 			return err
 		}
 		p := buf[:min(int64(len(buf)), data.Offset-off)]
-		if err := readFull(b.r, p, off); err != nil {
+		if err := ReadFull(b.r, p, off); err != nil {
 			return fmt.Errorf("cannot read the stub: %w", err)
 		}
 		if off == 0 {

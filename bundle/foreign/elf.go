@@ -113,7 +113,7 @@ func readELF(r io.ReaderAt, size int64, head []byte) (*elfFile, error) {
 			return nil, fmt.Errorf("its ELF tables are beyond the end of the file: %w", bundle.ErrTruncated)
 		}
 		raw := make([]byte, n)
-		return raw, readFull(r, raw, int64(off))
+		return raw, bundle.ReadFull(r, raw, int64(off))
 	}
 	e := &elfFile{arch: archOf(head)}
 
@@ -197,7 +197,7 @@ func (e *elfFile) read(r io.ReaderAt, size int64, name string, limit int64) ([]b
 		return nil, err
 	}
 	data := make([]byte, s.size)
-	if err := readFull(r, data, s.off); err != nil {
+	if err := bundle.ReadFull(r, data, s.off); err != nil {
 		return nil, fmt.Errorf("cannot read section %s: %w", name, err)
 	}
 	return data, nil

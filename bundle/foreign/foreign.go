@@ -56,7 +56,7 @@ func Kind(head []byte) string {
 // detect returns what is known of a file that is no bundle of this Glick; nil when it is of no known format.
 func detect(r io.ReaderAt, size int64) (*bundle.Foreign, error) {
 	head := make([]byte, max(0, min(size, elfHeader64)))
-	if err := readFull(r, head, 0); err != nil {
+	if err := bundle.ReadFull(r, head, 0); err != nil {
 		return nil, fmt.Errorf("cannot read the file's beginning: %w", err)
 	}
 	f := &bundle.Foreign{Reader: r, Size: size, Icons: make(map[int][]byte)}
@@ -102,7 +102,7 @@ func readAppImage2(f *bundle.Foreign, head []byte) error {
 			err = fmt.Errorf("nothing is behind its program: %w", bundle.ErrTruncated)
 			continue
 		}
-		if err := readFull(f.Reader, magic[:], end); err != nil {
+		if err := bundle.ReadFull(f.Reader, magic[:], end); err != nil {
 			return err
 		}
 		if string(magic[:]) != "hsqs" {
@@ -191,19 +191,4 @@ func appDir(f *bundle.Foreign) error {
 		return err
 	}
 	return d.icons()
-}
-
-// readFull fills p from offset off. The end of the file is ErrTruncated, because every range is checked against the size before.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	n, err := r.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return bundle.ErrTruncated
-	}
-	return err
 }

@@ -148,7 +148,7 @@ func (w *walker) read(path string, limit int64) ([]byte, error) {
 
 // fill reads the beginning of a file.
 func (w *walker) fill(i bundle.Inode, p []byte) error {
-	return readFull(inode{w.files, i}, p, 0)
+	return bundle.ReadFull(inode{w.files, i}, p, 0)
 }
 
 // inode is the content of a file.

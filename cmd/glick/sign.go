@@ -79,7 +79,7 @@ func askPassphrase() func(prompt string) ([]byte, error) {
 		return nil
 	}
 	return func(prompt string) ([]byte, error) {
-		fmt.Fprintf(tty, "%s: ", prompt)
+		fmt.Fprint(tty, prompt)
 		defer fmt.Fprintln(tty)
 		return term.ReadPassword(int(tty.Fd()))
 	}

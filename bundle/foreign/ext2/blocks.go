@@ -2,7 +2,11 @@
 
 package ext2
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"glick.org/glick/bundle"
+)
 
 const (
 	directBlocks = 12
@@ -46,7 +50,7 @@ func (m *mapping) descend(depth int, n, span int64) (uint32, error) {
 				t.data = make([]byte, m.im.blockSize)
 			}
 			t.number = 0
-			if err := readFull(m.im.r, t.data, int64(at)*m.im.blockSize); err != nil {
+			if err := bundle.ReadFull(m.im.r, t.data, int64(at)*m.im.blockSize); err != nil {
 				return 0, err
 			}
 			t.number = at
@@ -97,7 +101,7 @@ func (im *Image) read(n *inode, p []byte, off int64) error {
 		run = min(run, int64(len(p)))
 		if first == 0 {
 			clear(p[:run])
-		} else if err := readFull(im.r, p[:run], int64(first)*im.blockSize+in); err != nil {
+		} else if err := bundle.ReadFull(im.r, p[:run], int64(first)*im.blockSize+in); err != nil {
 			return err
 		}
 		p, off = p[run:], off+run

@@ -58,7 +58,7 @@ func (im *Image) entries(n *inode) ([]bundle.DirEntry, error) {
 		if number == 0 {
 			return nil, damaged("it has a hole")
 		}
-		if err := readFull(im.r, block, int64(number)*im.blockSize); err != nil {
+		if err := bundle.ReadFull(im.r, block, int64(number)*im.blockSize); err != nil {
 			return nil, err
 		}
 		if list, err = im.appendEntries(list, block, k == 0); err != nil {

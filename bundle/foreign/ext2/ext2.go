@@ -17,7 +17,6 @@ package ext2
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -114,7 +113,7 @@ func readSuperblock(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, bundle.ErrTruncated
 	}
 	sb := make([]byte, superblockSize)
-	if err := readFull(r, sb, superblockOffset); err != nil {
+	if err := bundle.ReadFull(r, sb, superblockOffset); err != nil {
 		return nil, err
 	}
 	le := binary.LittleEndian
@@ -208,7 +207,7 @@ func (im *Image) inode(i bundle.Inode) (*inode, error) {
 	le := binary.LittleEndian
 	group, index := int64(i-1)/int64(im.inodesPerGroup), int64(i-1)%int64(im.inodesPerGroup)
 	descriptor := make([]byte, descriptorSize)
-	if err := readFull(im.r, descriptor, im.descriptors+group*descriptorSize); err != nil {
+	if err := bundle.ReadFull(im.r, descriptor, im.descriptors+group*descriptorSize); err != nil {
 		return fail(err)
 	}
 	table := le.Uint32(descriptor[8:])
@@ -217,7 +216,7 @@ func (im *Image) inode(i bundle.Inode) (*inode, error) {
 		return fail(damaged("it is outside of the image"))
 	}
 	raw := make([]byte, oldInodeSize)
-	if err := readFull(im.r, raw, at); err != nil {
+	if err := bundle.ReadFull(im.r, raw, at); err != nil {
 		return fail(err)
 	}
 	n := &inode{number: i, mode: uint32(le.Uint16(raw)), block: [60]byte(raw[40:])}
@@ -318,16 +317,4 @@ func (im *Image) ReadAt(i bundle.Inode, p []byte, off int64) (int, error) {
 
 func damaged(format string, a ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), bundle.ErrDamaged)
-}
-
-// readFull fills p from offset off. The end of the file is ErrTruncated, because every range is checked against the size before.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return bundle.ErrTruncated
-	}
-	return err
 }

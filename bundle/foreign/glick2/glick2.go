@@ -17,7 +17,6 @@ package glick2
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"unicode"
@@ -121,7 +120,7 @@ func (m *Image) readHeader(size int64) ([]Slice, layout, error) {
 	}
 	le := binary.LittleEndian
 	head := make([]byte, max(0, min(size, headerSize)))
-	if err := readFull(m.r, head, 0); err != nil {
+	if err := bundle.ReadFull(m.r, head, 0); err != nil {
 		return fail(err, "cannot read the header")
 	}
 	switch {
@@ -159,7 +158,7 @@ func (m *Image) readHeader(size int64) ([]Slice, layout, error) {
 	}
 
 	raw := make([]byte, count*l.ref)
-	if err := readFull(m.r, raw, refsAt); err != nil {
+	if err := bundle.ReadFull(m.r, raw, refsAt); err != nil {
 		return fail(err, "cannot read the references to the slices")
 	}
 	refs := make([]Slice, 0, count)
@@ -193,7 +192,7 @@ func (m *Image) readHeader(size int64) ([]Slice, layout, error) {
 			return fail(bundle.ErrDamaged, "the %s is in an impossible place", t.what)
 		}
 		text := make([]byte, n)
-		if err := readFull(m.r, text, off); err != nil {
+		if err := bundle.ReadFull(m.r, text, off); err != nil {
 			return fail(err, "cannot read the %s", t.what)
 		}
 		if *t.to = string(text); !printable(*t.to) {
@@ -221,19 +220,4 @@ func printable(s string) bool {
 		}
 	}
 	return utf8.ValidString(s)
-}
-
-// readFull fills p from offset off. The end of the file is ErrTruncated, because every range is checked against the size before.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	n, err := r.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return bundle.ErrTruncated
-	}
-	return err
 }

@@ -90,7 +90,7 @@ func readSlice(r io.ReaderAt, size int64, ref Slice, l layout, left *budget) (*s
 		return nil, fmt.Errorf("the slices lie in one another: %w", bundle.ErrDamaged)
 	}
 	var head [sliceSize]byte
-	if err := readFull(r, head[:], ref.HeaderOffset); err != nil {
+	if err := bundle.ReadFull(r, head[:], ref.HeaderOffset); err != nil {
 		return nil, fmt.Errorf("cannot read its header: %w", err)
 	}
 	field := func(i int) int64 { return int64(binary.LittleEndian.Uint32(head[4*i:])) }
@@ -121,7 +121,7 @@ func readSlice(r io.ReaderAt, size int64, ref Slice, l layout, left *budget) (*s
 		off, n int64
 	}{{&s.inodes, inodes, count * l.inode}, {&s.dirs, dirs, entries * 4}, {&s.strings, strings, length}} {
 		*t.to = make([]byte, t.n)
-		if err := readFull(r, *t.to, ref.HeaderOffset+t.off); err != nil {
+		if err := bundle.ReadFull(r, *t.to, ref.HeaderOffset+t.off); err != nil {
 			return nil, fmt.Errorf("cannot read its tables: %w", err)
 		}
 	}

@@ -154,7 +154,7 @@ func (m *Image) ReadAt(i bundle.Inode, p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	part := p[:min(int64(len(p)), left)]
-	if err := readFull(m.r, part, s.DataOffset+int64(n.offset)+off); err != nil {
+	if err := bundle.ReadFull(m.r, part, s.DataOffset+int64(n.offset)+off); err != nil {
 		return 0, fmt.Errorf("cannot read inode %d: %w", i, err)
 	}
 	if len(part) < len(p) {

@@ -91,7 +91,7 @@ func (im *Image) readDescriptors() error {
 		if im.size < (i+1)*sectorSize {
 			return bundle.ErrTruncated
 		}
-		if err := readFull(im.r, d, i*sectorSize); err != nil {
+		if err := bundle.ReadFull(im.r, d, i*sectorSize); err != nil {
 			return err
 		}
 		if string(d[1:6]) != magic || d[0] == descriptorEnd {
@@ -298,7 +298,7 @@ func (im *Image) readStored(f *file, p []byte, off int64) error {
 			continue
 		}
 		n := min(int64(len(p)), e.size-off)
-		if err := readFull(im.r, p[:n], e.off+off); err != nil {
+		if err := bundle.ReadFull(im.r, p[:n], e.off+off); err != nil {
 			return err
 		}
 		if p, off = p[n:], 0; len(p) == 0 {
@@ -310,16 +310,4 @@ func (im *Image) readStored(f *file, p []byte, off int64) error {
 
 func damaged(format string, a ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), bundle.ErrDamaged)
-}
-
-// readFull fills p from offset off. The end of the file is ErrTruncated, because every range is checked against the size before.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return bundle.ErrTruncated
-	}
-	return err
 }

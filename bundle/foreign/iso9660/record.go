@@ -73,7 +73,7 @@ func (im *Image) record(off int64) (record, error) {
 	if off < firstDescriptor*sectorSize || off > im.size-int64(len(p)) {
 		return record{}, damaged("it is outside of the image")
 	}
-	if err := readFull(im.r, p, off); err != nil {
+	if err := bundle.ReadFull(im.r, p, off); err != nil {
 		return record{}, err
 	}
 	r, err := parseRecord(p)
@@ -160,7 +160,7 @@ func (c *continuations) area(ce []byte) ([]byte, error) {
 			c.sector = make([]byte, sectorSize)
 		}
 		c.off = 0
-		if err := readFull(c.im.r, c.sector, sector); err != nil {
+		if err := bundle.ReadFull(c.im.r, c.sector, sector); err != nil {
 			return nil, err
 		}
 		c.off = sector

@@ -180,7 +180,7 @@ func (m *Image) fragment(i uint32) ([]byte, error) {
 		return nil, damaged("there is no fragment %d", i)
 	}
 	var buf [fragmentSize]byte
-	if err := readFull(m.r, buf[:8], m.fragTable+int64(i/fragmentsInBlock)*8); err != nil {
+	if err := bundle.ReadFull(m.r, buf[:8], m.fragTable+int64(i/fragmentsInBlock)*8); err != nil {
 		return nil, err
 	}
 	le := binary.LittleEndian
@@ -218,7 +218,7 @@ func (m *Image) block(at int64, word uint32, most int) ([]byte, error) {
 			return nil, damaged("the block at %d has %d bytes, more than %d", at, size, most)
 		}
 		data = make([]byte, size)
-		if err := readFull(m.r, data, at); err != nil {
+		if err := bundle.ReadFull(m.r, data, at); err != nil {
 			return nil, err
 		}
 	} else {

@@ -2,7 +2,11 @@
 
 package squashfs
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"glick.org/glick/bundle"
+)
 
 const (
 	metadataSize = 8192   // most bytes of a metadata block, packed or not
@@ -28,7 +32,7 @@ func (m *Image) metaBlock(at, end int64) (metaBlock, error) {
 		return b, nil
 	}
 	var head [2]byte
-	if err := readFull(m.r, head[:], at); err != nil {
+	if err := bundle.ReadFull(m.r, head[:], at); err != nil {
 		return metaBlock{}, err
 	}
 	word := binary.LittleEndian.Uint16(head[:])
@@ -42,7 +46,7 @@ func (m *Image) metaBlock(at, end int64) (metaBlock, error) {
 	b := metaBlock{next: at + 2 + n}
 	if word&plainBit != 0 {
 		b.data = make([]byte, n)
-		if err := readFull(m.r, b.data, at+2); err != nil {
+		if err := bundle.ReadFull(m.r, b.data, at+2); err != nil {
 			return metaBlock{}, err
 		}
 	} else {

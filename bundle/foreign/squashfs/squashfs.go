@@ -22,7 +22,6 @@ package squashfs
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -78,7 +77,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, fmt.Errorf("cannot read the superblock: %w", bundle.ErrTruncated)
 	}
 	var sb [superblockSize]byte
-	if err := readFull(r, sb[:], 0); err != nil {
+	if err := bundle.ReadFull(r, sb[:], 0); err != nil {
 		return nil, fmt.Errorf("cannot read the superblock: %w", err)
 	}
 	le := binary.LittleEndian
@@ -171,18 +170,6 @@ func damaged(format string, a ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), bundle.ErrDamaged)
 }
 
-// readFull fills p from offset off. The end of the file is ErrTruncated, because every range is checked against the size before.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return bundle.ErrTruncated
-	}
-	return err
-}
-
 // stored reads packed bytes into a buffer that the caller gives back to m.buffers. The place must be inside of the image.
 func (m *Image) stored(off int64, n int) (*[]byte, error) {
 	b, _ := m.buffers.Get().(*[]byte)
@@ -191,7 +178,7 @@ func (m *Image) stored(off int64, n int) (*[]byte, error) {
 		b = &p
 	}
 	*b = (*b)[:n]
-	if err := readFull(m.r, *b, off); err != nil {
+	if err := bundle.ReadFull(m.r, *b, off); err != nil {
 		m.buffers.Put(b)
 		return nil, err
 	}
