@@ -60,6 +60,11 @@ func samples(t testing.TB) map[string][]byte {
 	for _, n := range []int{1000, 1023, 1024, 16383, 16384, 128 << 10, 128<<10 + 1} {
 		list["mixed "+string(rune('a'+len(list)))] = mixed[len(mixed)-n:]
 	}
+	if testing.Short() {
+		for name, data := range list {
+			list[name] = data[:min(len(data), maxBlock+70<<10)]
+		}
+	}
 	return list
 }
 
@@ -86,6 +91,9 @@ func TestRoundTrip(t *testing.T) {
 
 // TestReference lets the original's program unpack, and compares sizes with one of its highest levels.
 func TestReference(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compares sizes, which are those of whole samples")
+	}
 	if _, err := exec.LookPath("zstd"); err != nil {
 		t.Skipf("zstd is not installed: %v", err)
 	}
