@@ -1057,7 +1057,7 @@ func manifestRecipes() map[string]recipe {
 	}
 	return map[string]recipe{
 		"manifest-empty":                func(d *draft) { d.ended = func(string) string { return "" } },
-		"manifest-without-end":          func(d *draft) { d.ended = func(m string) string { return m[:strings.Index(m, "[Manifest]")] } },
+		"manifest-without-end":          func(d *draft) { d.ended = func(m string) string { m, _, _ = strings.Cut(m, "[Manifest]"); return m } },
 		"manifest-differs-from-digest":  swapEnd("Version=1.0", "Version=1.1"),
 		"manifest-digest-cut":           func(d *draft) { d.ended = func(m string) string { return m[:len(m)-10] } },
 		"manifest-text-behind-end":      func(d *draft) { d.ended = func(m string) string { return m + "Name=x\n" } },

@@ -176,13 +176,14 @@ func TestTreeMemory(t *testing.T) {
 		slices, files int
 	}{{"one slice", 1, 20_000}, {"union", 8, 5_000}} {
 		t.Run(c.name, func(t *testing.T) {
-			d := soundBundle(t)
-			d.slices = nil
-			for i := range c.slices {
-				d.slices = append(d.slices, manyFiles(fmt.Sprint("slice-", i), c.files))
-			}
-			p := d.bytes()
-			d = nil
+			p := func() []byte { // what it is made of must be gone when memory is measured
+				d := soundBundle(t)
+				d.slices = nil
+				for i := range c.slices {
+					d.slices = append(d.slices, manyFiles(fmt.Sprint("slice-", i), c.files))
+				}
+				return d.bytes()
+			}()
 			f := &sparseFile{size: int64(len(p)), parts: []sparsePart{{0, p}}}
 			var indexes int64
 			for i := range c.slices {

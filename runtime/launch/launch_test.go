@@ -741,7 +741,7 @@ func foreignBundle(t *testing.T, arch string) string {
 func TestDamagedContentIsAnError(t *testing.T) {
 	marker := strings.Repeat("marked content that is long enough to find ", 40)
 	rnd := make([]byte, 400000) // more than what shares a chunk with other files
-	for i := range rnd { // not compressible, so it is stored as it is
+	for i := range rnd {        // not compressible, so it is stored as it is
 		rnd[i] = byte((i * i * 31) >> (i % 11))
 	}
 	file := makeBundle(t, map[string]string{"share/bad": marker + string(rnd), "bin/try*": "#!/bin/sh\ncat /opt/bundle/share/bad >/dev/null || echo failed\ncat /opt/bundle/share/good\n", "share/good": "good"}, nil)

@@ -58,10 +58,9 @@ func generate(id, version, exec string, trees []genSlice, k knobs) []byte {
 	}
 	var out bytes.Buffer
 	head := make([]byte, 52+len(trees)*int(k.layout.ref))
-	refs := head[52:]
 	texts := len(head)
 	head = append(head, id+version+exec...)
-	refs = head[52:texts]
+	refs := head[52:texts]
 	copy(head, "\x8cGLK\r\n\x1a\n")
 	le.PutUint32(head[8:], 1)
 	le.PutUint32(head[16:], uint32(len(head)))

@@ -152,9 +152,10 @@ func (b xzBlock) unpack(dst, p []byte, check byte) (int, error) {
 		h := xzChecks[check]()
 		h.Write(dst[:size])
 		sum := h.Sum(nil)
-		if h, ok := h.(hash.Hash32); ok {
+		switch h := h.(type) {
+		case hash.Hash32:
 			sum = binary.LittleEndian.AppendUint32(nil, h.Sum32())
-		} else if h, ok := h.(hash.Hash64); ok {
+		case hash.Hash64:
 			sum = binary.LittleEndian.AppendUint64(nil, h.Sum64())
 		}
 		if !bytes.HasPrefix(p, sum) {
