@@ -44,6 +44,8 @@ func (s span) has(i int) bool { return i >= s.from && i < s.to }
 func load32(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(b[i:]) }
 
 // equal returns how many bytes are the same at two places, at most up to the end of the buffer; a < b.
+//
+//go:norace
 func equal(buf []byte, a, b, n, most int) int {
 	for n+8 <= most {
 		if x := binary.LittleEndian.Uint64(buf[a+n:]) ^ binary.LittleEndian.Uint64(buf[b+n:]); x != 0 {
@@ -58,6 +60,8 @@ func equal(buf []byte, a, b, n, most int) int {
 }
 
 // find fills starts and found for all positions.
+//
+//go:norace
 func (f *finder) find(buf []byte) {
 	f.buf = buf
 	n := len(buf)
@@ -94,6 +98,8 @@ func (f *finder) find(buf []byte) {
 }
 
 // insert puts a position on top of its tree, and lists the matches on the way.
+//
+//go:norace
 func (f *finder) insert(i int) {
 	buf := f.buf
 	most := min(len(buf)-i, maxMatch)

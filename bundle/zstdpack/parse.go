@@ -144,6 +144,8 @@ type parser struct {
 }
 
 // relax makes matches of all lengths from one to another the way to where they end, where they are cheaper.
+//
+//go:norace
 func relax(nodes []node, from, to int, price, value uint32, cost *prices) {
 	short := min(to, maxTried)
 	if from <= short {
@@ -164,6 +166,8 @@ func relax(nodes []node, from, to int, price, value uint32, cost *prices) {
 
 // parse returns the sequences for the bytes from begin to end; the literals behind the last one are what is left. It is valid until the next
 // call. reps become those behind it.
+//
+//go:norace
 func (p *parser) parse(f *finder, begin, end int, cost *prices, reps *repeats) []sequence {
 	n := end - begin
 	if cap(p.nodes) < n+1 {
@@ -270,6 +274,8 @@ func (p *parser) parse(f *finder, begin, end int, cost *prices, reps *repeats) [
 }
 
 // sketch finds sequences quickly, to learn what a block is like: at each position the longest match, unless the next one has a longer one.
+//
+//go:norace
 func (p *parser) sketch(f *finder, begin, end int, reps repeats) []sequence {
 	p.seqs = p.seqs[:0]
 	longest := func(at int) (best match) {

@@ -35,6 +35,8 @@ func (s *splitter) index(at int) int {
 }
 
 // count counts the symbols of the sequences from a to b, and the literals with them up to end.
+//
+//go:norace
 func (s *splitter) count(a, b, begin, end int) counts {
 	var c counts
 	at := begin
@@ -61,6 +63,8 @@ func (c *counts) bits() uint64 {
 }
 
 // entropy returns the bits of symbols that are used that often, and of saying so at so many tenths of a bit for each that is used.
+//
+//go:norace
 func entropy(counts []uint32, header uint64) uint64 {
 	var kinds, less uint64
 	var sum uint32
