@@ -164,11 +164,24 @@ func (s *session) still(n atspi.Node) (x, y int) {
 	return lastX, lastY
 }
 
-// openFiles opens Files on a folder and returns the cell of a file in it.
+// openFiles opens Files on a folder and returns the cell of a file in it. Now and then Files shows "Loading" for ever, long
+// before anything of ours has to do with it: it is started again then, and what it waited for is in the log.
 func (s *session) openFiles(folder, file string) atspi.Node {
 	s.t.Helper()
-	s.launch("nautilus", "--new-window", folder)
-	return s.wait(files, atspi.Match{Role: "grid cell", Name: file})
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		s.launch("nautilus", "--new-window", folder)
+		n, err := s.A11y.Wait(files, atspi.Match{Role: "grid cell", Name: file}, patience/2)
+		if err == nil {
+			return n
+		}
+		waits := s.Waits()
+		if attempt == attempts {
+			s.t.Fatalf("%v\n%s", err, waits)
+		}
+		s.t.Logf("Files does not show the folder, attempt %d:\n%s", attempt, waits)
+		s.must(s.End("nautilus", "gvfs"))
+	}
 }
 
 // download puts a copy of a file into the session's Downloads folder.

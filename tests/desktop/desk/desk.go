@@ -450,6 +450,41 @@ func (s *Session) Close() error {
 	return errors.Join(errs...)
 }
 
+// End ends the programs whose command lines have one of the words in them.
+func (s *Session) End(words ...string) error {
+	named := map[int]bool{}
+	for _, p := range s.processes() {
+		if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(p.name, w) }) {
+			named[p.pid] = true
+		}
+	}
+	s.end(func(pid int) bool { return named[pid] })
+	for _, p := range s.processes() {
+		if named[p.pid] {
+			return fmt.Errorf("cannot end %v", p)
+		}
+	}
+	return nil
+}
+
+// Waits tells what each thread of the session's programs waits for in the kernel, to find out why one hangs.
+func (s *Session) Waits() string {
+	var b strings.Builder
+	for _, p := range s.processes() {
+		fmt.Fprintf(&b, "%v:", p)
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.pid))
+		for _, t := range threads {
+			name, _ := os.ReadFile(t + "/comm")
+			place, _ := os.ReadFile(t + "/wchan")
+			call, _ := os.ReadFile(t + "/syscall")
+			number, _, _ := strings.Cut(string(call), " ")
+			fmt.Fprintf(&b, " %s=%s(%s)", strings.TrimSpace(string(name)), place, strings.TrimSpace(number))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
 // end asks processes to end, and makes them after three seconds.
 func (s *Session) end(which func(pid int) bool) {
 	for round := range 40 {
