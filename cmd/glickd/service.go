@@ -15,6 +15,7 @@ import (
 	"github.com/adrg/xdg"
 	"golang.org/x/sys/unix"
 
+	"glick.org/glick/runtime/launch"
 	"glick.org/glick/runtime/session"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
@@ -80,7 +81,7 @@ func serve(ctx context.Context, log *slog.Logger) error {
 		}
 	})
 	parts.Go(func() {
-		err := session.Serve(ctx, session.Options{Log: log, Changed: s.changed})
+		err := session.Serve(ctx, session.Options{Log: log, Changed: s.changed, Plan: launch.Answer})
 		if err != nil && ctx.Err() == nil {
 			// Bundles then serve themselves; the folders still want watching.
 			log.Error("cannot serve the files of bundles", "error", err)

@@ -107,6 +107,9 @@ func newTree(t *bundle.Tree, key Key, file string) *Tree {
 // content is the bundle's tree. All trees of one key have the same nodes.
 func (t *Tree) content() *bundle.Tree { return t.opened.Load().tree }
 
+// Content is the bundle's tree.
+func (t *Tree) Content() *bundle.Tree { return t.content() }
+
 // file is the bundle's file, for messages.
 func (t *Tree) file() string { return t.opened.Load().file }
 

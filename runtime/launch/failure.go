@@ -133,7 +133,7 @@ func diagnose(f *premain.Failure) *StartError {
 		}
 	case "mount":
 		e.Err = &hintedError{fmt.Errorf("its files cannot be shown at %s: cannot %s: %w", prefix, text, f.Errno), mountHint(f.Errno, text)}
-	case "execute":
+	case "execute", "become":
 		e.Status, e.Err = executeError(f.Errno, prog)
 	}
 	return e

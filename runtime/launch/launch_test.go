@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -226,6 +227,7 @@ type way struct {
 	name string
 	env  []string
 	log  *lockedBuffer // of the service
+	fast *atomic.Int32 // how many plans the service has made for processes on the fast way
 }
 
 type lockedBuffer struct {
@@ -245,24 +247,41 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// bothWays runs a test with a session service and without.
-func bothWays(t *testing.T, test func(t *testing.T, w way)) {
+// allWays runs a test without a session service, with one that makes no plans, and with one that does.
+func allWays(t *testing.T, test func(t *testing.T, w way)) {
 	t.Run("self", func(t *testing.T) { test(t, way{name: "self"}) })
-	t.Run("service", func(t *testing.T) { test(t, service(t)) })
+	t.Run("service", func(t *testing.T) { test(t, service(t, nil)) })
+	t.Run("fast", func(t *testing.T) {
+		w := service(t, launch.Answer)
+		test(t, w)
+		// Root's processes keep to the plain way.
+		if made := w.fast.Load(); (made > 0) != (os.Geteuid() != 0) {
+			t.Errorf("the service has made %d plans: %s", made, w.log)
+		}
+	})
 }
 
-func service(t *testing.T) way {
+func service(t *testing.T, plan func(*bundle.Tree, session.Request) ([]byte, error)) way {
 	t.Helper()
 	run := folder(t)
 	os.Chmod(run, 0o700)
 	t.Setenv("XDG_RUNTIME_DIR", run)
-	w := way{name: "service", env: []string{"XDG_RUNTIME_DIR=" + run}, log: new(lockedBuffer)}
+	w := way{name: "service", env: []string{"XDG_RUNTIME_DIR=" + run}, log: new(lockedBuffer), fast: new(atomic.Int32)}
+	o := session.Options{Log: slog.New(slog.NewTextHandler(w.log, nil)), Drain: 5 * time.Second}
+	if plan != nil {
+		o.Plan = func(t *bundle.Tree, r session.Request) ([]byte, error) {
+			image, err := plan(t, r)
+			if err == nil {
+				w.fast.Add(1)
+			}
+			return image, err
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan struct{})
+	o.Ready = func() { close(ready) }
 	done := make(chan error, 1)
-	go func() {
-		done <- session.Serve(ctx, session.Options{Log: slog.New(slog.NewTextHandler(w.log, nil)), Ready: func() { close(ready) }, Drain: 5 * time.Second})
-	}()
+	go func() { done <- session.Serve(ctx, o) }()
 	select {
 	case <-ready:
 	case err := <-done:
@@ -318,7 +337,7 @@ func TestProgramSeesItsCaller(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		// The shell makes a state that careless launchers change; what the program sees must be what it sees without one.
 		const script = `trap '' USR1 PIPE TERM HUP; umask 027; ulimit -n 200; exec 7</dev/zero; exec "$@"`
 		start := func(program string) (seen, int, int) {
@@ -387,7 +406,7 @@ func TestProgramSeesItsCaller(t *testing.T) {
 
 func TestDeathBySignal(t *testing.T) {
 	file := makeBundle(t, map[string]string{"bin/die*": "#!/bin/sh\nkill -TERM $$\n"}, nil)
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		cmd := command(w, file)
 		cmd.Env = append(cmd.Env, "GLICK_EXEC=bin/die")
 		cmd.Run()
@@ -400,7 +419,7 @@ func TestDeathBySignal(t *testing.T) {
 
 func TestRunnerStartsFiles(t *testing.T) {
 	file := makeBundle(t, nil, nil)
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		argv, err := launch.Argv(filepath.Base(file), []string{"3", "x"})
 		if err != nil {
 			t.Fatal(err)
@@ -419,7 +438,7 @@ func TestPrefixIsPrivate(t *testing.T) {
 		t.Skip("this computer has a folder /opt/bundle/bin of its own")
 	}
 	file := makeBundle(t, map[string]string{"share/data": "content", "bin/wait*": "#!/bin/sh\ncat /opt/bundle/share/data; read x; cat $x\n"}, nil)
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		before, _ := os.ReadFile("/proc/self/mountinfo")
 		cmd := command(w, file)
 		cmd.Env = append(cmd.Env, "GLICK_EXEC=bin/wait")
@@ -460,7 +479,7 @@ func TestPrefixIsPrivate(t *testing.T) {
 
 func TestBundlePrefixShowsFiles(t *testing.T) {
 	file := makeBundle(t, map[string]string{"share/data": "content", "bin/wait*": "#!/bin/sh\necho $BUNDLE_PREFIX; read x\n"}, nil)
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		cmd := command(w, file)
 		cmd.Env = append(cmd.Env, "GLICK_EXEC=bin/wait")
 		in, _ := cmd.StdinPipe()
@@ -483,7 +502,7 @@ func TestDaemonKeepsInstance(t *testing.T) {
 	// A process that has left its parent, its session and its files behind still sees the bundle; then all is gone.
 	file := makeBundle(t, map[string]string{"share/data": "content",
 		"bin/daemon*": "#!/bin/sh\n(setsid sh -c 'exec >/dev/null 2>&1 </dev/null; cd /; sleep 1; cat /opt/bundle/share/data >'\"$1\" &)\n"}, nil)
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		result := filepath.Join(t.TempDir(), "result")
 		cmd := command(w, file, result)
 		cmd.Env = append(cmd.Env, "GLICK_EXEC=bin/daemon")
@@ -509,7 +528,7 @@ func TestDaemonKeepsInstance(t *testing.T) {
 }
 
 func TestOneInodePerContent(t *testing.T) {
-	w := service(t)
+	w := service(t, launch.Answer)
 	script := "#!/bin/sh\ncd /opt/bundle; stat -c %d:%i lib/same lib/other lib; read x\n"
 	var got []string
 	for i := range 2 {
@@ -542,7 +561,7 @@ func TestOneInodePerContent(t *testing.T) {
 }
 
 func TestTwoInstancesOfOneBundle(t *testing.T) {
-	w := service(t)
+	w := service(t, launch.Answer)
 	file := makeBundle(t, map[string]string{"bin/wait*": "#!/bin/sh\necho $BUNDLE_PREFIX; read x; cat /opt/bundle/share/data\n", "share/data": "content"}, nil)
 	var ends []func() string
 	for i := range 3 {
@@ -577,7 +596,7 @@ func TestTwoInstancesOfOneBundle(t *testing.T) {
 func TestUsrOverlay(t *testing.T) {
 	file := makeBundle(t, map[string]string{"share/glick-test/data": "content", "bin/try*": "#!/bin/sh\ncat /usr/share/glick-test/data; ls /usr/bin/env; cat > /dev/null\n"},
 		func(o *bundle.BuildOptions) { o.Prefix = "/usr" })
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		cmd := command(w, file)
 		cmd.Env = append(cmd.Env, "GLICK_EXEC=bin/try")
 		out, messages, status := finish(t, cmd)
@@ -615,7 +634,7 @@ func TestOtherPrefixes(t *testing.T) {
 		t.Run(strings.ReplaceAll(prefix[1:], "/", "-"), func(t *testing.T) {
 			file := makeBundle(t, map[string]string{"share/data": "content", "bin/try*": "#!/bin/sh\ncat \"${0%/bin/try}/share/data\"; ls -d /usr /etc /dev/null; pwd\n"},
 				func(o *bundle.BuildOptions) { o.Prefix = prefix })
-			bothWays(t, func(t *testing.T, w way) {
+			allWays(t, func(t *testing.T, w way) {
 				dir := t.TempDir()
 				cmd := command(w, file)
 				cmd.Dir = dir
@@ -707,7 +726,7 @@ func TestRefusals(t *testing.T) {
 			says   string
 		}{"foreign", []string{runner, foreign}, "", 126, "another processor"})
 	}
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
 				cmd := command(w, test.argv[0], test.argv[1:]...)
@@ -771,7 +790,7 @@ func TestDamagedContentIsAnError(t *testing.T) {
 	if err := os.WriteFile(file, content, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		cmd := command(w, file)
 		cmd.Env = append(cmd.Env, "GLICK_EXEC=bin/try")
 		out, messages, status := finish(t, cmd)
@@ -890,7 +909,7 @@ func TestShell(t *testing.T) {
 
 func TestManyStarts(t *testing.T) {
 	file := makeBundle(t, map[string]string{"bin/true*": "#!/bin/sh\ntest -f /opt/bundle/bin/true\n"}, nil)
-	bothWays(t, func(t *testing.T, w way) {
+	allWays(t, func(t *testing.T, w way) {
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {

@@ -143,24 +143,28 @@ func listBundle(b *bundle.Bundle) func(string) ([]entry, error) {
 				return nil, err
 			}
 		}
-		dir, ok := t.Find(folder)
-		if !ok {
-			return nil, fmt.Errorf("the folder %s is not in the bundle: %w", folder, fs.ErrNotExist)
-		}
-		var entries []entry
-		for child := range t.Children(dir) {
-			info := t.Info(child)
-			e := entry{name: info.Name, link: info.Target}
-			switch {
-			case info.IsDir():
-				e.kind = fs.ModeDir
-			case info.IsLink():
-				e.kind = fs.ModeSymlink
-			}
-			entries = append(entries, e)
-		}
-		return entries, nil
+		return listTree(t, folder)
 	}
+}
+
+func listTree(t *bundle.Tree, folder string) ([]entry, error) {
+	dir, ok := t.Find(folder)
+	if !ok {
+		return nil, fmt.Errorf("the folder %s is not in the bundle: %w", folder, fs.ErrNotExist)
+	}
+	var entries []entry
+	for child := range t.Children(dir) {
+		info := t.Info(child)
+		e := entry{name: info.Name, link: info.Target}
+		switch {
+		case info.IsDir():
+			e.kind = fs.ModeDir
+		case info.IsLink():
+			e.kind = fs.ModeSymlink
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
 }
 
 // mountPoints lists the mount points of this process's mount table.

@@ -296,6 +296,16 @@ func (o execute) encode(m *premain.Image, note string) {
 	m.Call(note, false, 0, unix.SYS_EXECVE, o.path, m.Strings(o.argv), m.Strings(o.env))
 }
 
+// become is execute for a process on the fast way, which has its own arguments and environment.
+type become struct {
+	path      string
+	env, drop []string
+}
+
+func (o become) String() string { return "execute " + o.path + " with the caller's arguments" }
+
+func (o become) encode(m *premain.Image, note string) { m.Program(note, o.path, o.env, o.drop) }
+
 func quoted(words []string) []string {
 	out := make([]string, len(words))
 	for i, w := range words {

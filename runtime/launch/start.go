@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -119,9 +120,8 @@ func openBundle(name string) (*os.File, *bundle.Bundle, error) {
 	return file, b, nil
 }
 
-// program finds out which program of a bundle to execute: its path at the prefix.
-func program(m *bundle.Manifest) (string, error) {
-	name := os.Getenv(ExecVariable)
+// program finds out which program of a bundle to execute, when name is the one that is wished for: its path at the prefix.
+func program(m *bundle.Manifest, name string) (string, error) {
 	if name == "" {
 		name = m.Exec
 	}
@@ -143,7 +143,7 @@ func planBundle(file *os.File, b *bundle.Bundle, name string, args []string) (*P
 	if err := CheckPrefix(m.Prefix); err != nil {
 		return nil, n, err
 	}
-	prog, err := program(m)
+	prog, err := program(m, os.Getenv(ExecVariable))
 	if err != nil {
 		return nil, n, err
 	}
@@ -176,16 +176,50 @@ func planBundle(file *os.File, b *bundle.Bundle, name string, args []string) (*P
 	if err := p.show(v, n); err != nil {
 		return nil, n, err
 	}
-	env := environment([]string{
-		idVariable + "=" + m.ID,
-		versionVariable + "=" + m.Version,
-		fileVariable + "=" + name,
-		prefixVariable + "=" + seenFrom,
-	})
-	p.finish(prog, append([]string{prog}, args...), env)
+	p.finish(prog, append([]string{prog}, args...), environment(variables(m, name, seenFrom)))
 	p.context = []string{name, m.Prefix, prog}
 	return p, n, nil
 }
+
+// Answer makes the plan for a process that has asked the session service for one: it is the image that package premain expects.
+// The service's own view of the file system is that of the process.
+func Answer(t *bundle.Tree, r session.Request) ([]byte, error) {
+	m := t.Bundle().Manifest()
+	if m.Arch != Arch() {
+		return nil, fmt.Errorf("%w: it needs %s, this computer is %s", bundle.ErrArch, m.Arch, Arch())
+	}
+	prog, err := program(m, r.Exec)
+	if err != nil {
+		return nil, err
+	}
+	p, n := new(Plan), &numbers{given: r.Numbers, fixed: true}
+	v := view{
+		prefix: m.Prefix, tree: r.Folder, socket: r.Socket, cwd: r.Dir,
+		list: func(folder string) ([]entry, error) { return listTree(t, folder) },
+	}
+	if v.device, err = n.reserve(); err != nil {
+		return nil, err
+	}
+	if err := p.show(v, n); err != nil {
+		return nil, err
+	}
+	p.add(become{prog, variables(m, r.File, r.Folder), replacedVariables})
+	p.context = []string{r.File, m.Prefix, prog}
+	return p.encode()
+}
+
+// variables are what a bundle's processes are told. Its files are seen by others at seenFrom.
+func variables(m *bundle.Manifest, file, seenFrom string) []string {
+	return []string{
+		idVariable + "=" + m.ID,
+		versionVariable + "=" + m.Version,
+		fileVariable + "=" + file,
+		prefixVariable + "=" + seenFrom,
+	}
+}
+
+// replacedVariables are those of the caller that a bundle's processes do not see.
+var replacedVariables = []string{ExecVariable, idVariable, versionVariable, fileVariable, prefixVariable}
 
 // finish plans the execution of a program in the state in which the caller has left this process.
 func (p *Plan) finish(prog string, argv, env []string) {
@@ -202,10 +236,9 @@ func (p *Plan) finish(prog string, argv, env []string) {
 
 // environment is the caller's, with our own variables instead of those that it had.
 func environment(ours []string) []string {
-	drop := map[string]bool{ExecVariable: true, idVariable: true, versionVariable: true, fileVariable: true, prefixVariable: true}
 	var env []string
 	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); !drop[name] {
+		if name, _, _ := strings.Cut(kv, "="); !slices.Contains(replacedVariables, name) {
 			env = append(env, kv)
 		}
 	}

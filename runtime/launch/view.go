@@ -54,9 +54,21 @@ func CheckPrefix(prefix string) error {
 
 // numbers reserves descriptor numbers for a plan: files stay open under them until the plan is executed, so that nothing
 // else takes them.
-type numbers struct{ held []int }
+type numbers struct {
+	held  []int
+	given []int // numbers that another process has reserved, for its own use
+	fixed bool  // there are no others than those
+}
 
 func (n *numbers) reserve() (int, error) {
+	if n.fixed {
+		if len(n.given) == 0 {
+			return -1, errors.New("the plan needs more descriptors than were reserved for it")
+		}
+		fd := n.given[0]
+		n.given = n.given[1:]
+		return fd, nil
+	}
 	fd, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("cannot reserve a descriptor: %w", err)

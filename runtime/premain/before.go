@@ -25,6 +25,12 @@ func byteAt(p uintptr) byte
 //go:noescape
 func put(p, v uintptr)
 
+//go:noescape
+func putByte(p uintptr, b byte)
+
+//go:noescape
+func uint32At(p uintptr) uint32
+
 const (
 	fcntlSetFD  = 2
 	closeOnExec = 1
@@ -64,8 +70,15 @@ func before(sp uintptr) {
 	argv := sp + 8
 	if argc >= 2 && sameString(at(argv), uintptr(unsafe.Pointer(&planMarker[0]))) {
 		execute(number(at(argv+8)), at(argv+8), argv+(argc+1)*8)
+	} else {
+		fast(argc, argv, argv+(argc+1)*8)
+		if planSize != 0 {
+			obey(argc, argv, argv+(argc+1)*8)
+		}
+		endFast()
 	}
 	rememberSignals()
+	unpack()
 	entered = true
 }
 
@@ -125,39 +138,59 @@ func execute(fd, fdText, envp uintptr) {
 	if r != headSize || head[headMagic] != magic || size < headSize || size > maxImage {
 		return
 	}
-	relocs, nrelocs := uintptr(head[headRelocs]), uintptr(head[headRelocCount])
-	ops, nops := uintptr(head[headOps]), uintptr(head[headOpCount])
-	if relocs > size || nrelocs > (size-relocs)/8 || ops > size || nops > (size-ops)/opSize {
-		return
-	}
 	const readWrite, private = 3, 2
 	base := call(syscall.SYS_MMAP, 0, size, readWrite, private, fd, 0)
 	if failed(base) {
 		return
 	}
 	call(syscall.SYS_FCNTL, fd, fcntlSetFD, closeOnExec, 0, 0, 0)
-	for i := uintptr(0); i < nrelocs; i++ {
-		where := at(base + relocs + i*8)
-		if where > size-8 {
-			return
-		}
-		put(base+where, at(base+where)+base)
+	if !relocate(base, size) {
+		return
 	}
+	ops, nops := base+at(base+headOps*8), at(base+headOpCount*8)
 	for i := uintptr(0); i < nops; i++ {
-		op := base + ops + i*opSize
-		r := step(op)
-		errno := uintptr(0)
-		switch {
-		case failed(r):
-			errno = -r
-		case r < at(op+opLeast):
-			errno = uintptr(syscall.ECONNRESET)
-		}
-		if errno != 0 && at(op+opFlags)&flagOptional == 0 {
+		if errno := do(ops + i*opSize); errno != 0 {
 			giveUp(fd, fdText, envp, i, errno)
 		}
 	}
 	giveUp(fd, fdText, envp, nops, uintptr(syscall.ENOEXEC))
+}
+
+// relocate makes offsets in an image of so many bytes pointers. It returns false when the image is not sound.
+//
+//go:nosplit
+func relocate(base, size uintptr) bool {
+	relocs, nrelocs := at(base+headRelocs*8), at(base+headRelocCount*8)
+	ops, nops := at(base+headOps*8), at(base+headOpCount*8)
+	if relocs > size || nrelocs > (size-relocs)/8 || ops > size || nops > (size-ops)/opSize {
+		return false
+	}
+	for i := uintptr(0); i < nrelocs; i++ {
+		where := at(base + relocs + i*8)
+		if where > size-8 {
+			return false
+		}
+		put(base+where, at(base+where)+base)
+	}
+	return true
+}
+
+// do carries out one operation, and returns the error's number, or 0.
+//
+//go:nosplit
+func do(op uintptr) uintptr {
+	r := step(op)
+	errno := uintptr(0)
+	switch {
+	case failed(r):
+		errno = -r
+	case r < at(op+opLeast):
+		errno = uintptr(syscall.ECONNRESET)
+	}
+	if at(op+opFlags)&flagOptional != 0 {
+		return 0
+	}
+	return errno
 }
 
 // step makes one operation's calls.

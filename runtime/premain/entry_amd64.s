@@ -55,3 +55,23 @@ TEXT ·put(SB),NOSPLIT,$0-16
 	MOVQ	v+8(FP), BX
 	MOVQ	BX, (AX)
 	RET
+
+// func pointer(p uintptr) unsafe.Pointer
+TEXT ·pointer(SB),NOSPLIT,$0-16
+	MOVQ	p+0(FP), AX
+	MOVQ	AX, ret+8(FP)
+	RET
+
+// func putByte(p uintptr, b byte)
+TEXT ·putByte(SB),NOSPLIT,$0-9
+	MOVQ	p+0(FP), AX
+	MOVB	b+8(FP), BX
+	MOVB	BX, (AX)
+	RET
+
+// func uint32At(p uintptr) uint32
+TEXT ·uint32At(SB),NOSPLIT,$0-12
+	MOVQ	p+0(FP), AX
+	MOVL	(AX), AX
+	MOVL	AX, ret+8(FP)
+	RET

@@ -46,3 +46,23 @@ TEXT ·put(SB),NOSPLIT,$0-16
 	MOVD	v+8(FP), R1
 	MOVD	R1, (R0)
 	RET
+
+// func pointer(p uintptr) unsafe.Pointer
+TEXT ·pointer(SB),NOSPLIT,$0-16
+	MOVD	p+0(FP), R0
+	MOVD	R0, ret+8(FP)
+	RET
+
+// func putByte(p uintptr, b byte)
+TEXT ·putByte(SB),NOSPLIT,$0-9
+	MOVD	p+0(FP), R0
+	MOVBU	b+8(FP), R1
+	MOVB	R1, (R0)
+	RET
+
+// func uint32At(p uintptr) uint32
+TEXT ·uint32At(SB),NOSPLIT,$0-12
+	MOVD	p+0(FP), R0
+	MOVWU	(R0), R0
+	MOVW	R0, ret+8(FP)
+	RET

@@ -51,10 +51,23 @@ const (
 	kindCall      = 0
 	kindOpen      = 1
 	kindWriteFile = 2
+	kindProgram   = 3
 
 	flagOptional = 1
 
 	noFD = 1 << 31
+)
+
+// The messages by which the fast way gets its image from the session service, on a SOCK_SEQPACKET socket. The request is 'P',
+// [RequestVersion], from byte 8 on four words (the number of the socket, and three numbers that the plan may give to
+// descriptors), and then three strings, each with a zero byte behind it: the working folder, the path of the bundle, and the
+// value of GLICK_EXEC. With it comes the descriptor of the bundle. The answer is 'P', and from byte [ReplyHead] on the image.
+const (
+	RequestVersion = 1
+	RequestNumbers = 8
+	RequestStrings = 40
+	ReplyHead      = 8
+	MaxReply       = 64 << 10
 )
 
 // NoFD is the descriptor number for [Image.Open] that closes the file at once.
@@ -164,6 +177,16 @@ func (m *Image) Open(note string, optional bool, path string, flags, mode, fd in
 // WriteFile adds the writing of data, by one system call, into a file that exists.
 func (m *Image) WriteFile(note string, path, data string) {
 	m.add(note, false, kindWriteFile, 0, 0, path, m.Bytes([]byte(data)), len(data))
+}
+
+// Program adds the execution of a program by a process on the fast way: with the process's own arguments behind the program's
+// path, and with its own environment, but for the variables in drop (names without "="), and the variables in env besides.
+func (m *Image) Program(note, path string, env, drop []string) {
+	names := make([]string, len(drop))
+	for i, name := range drop {
+		names[i] = name + "="
+	}
+	m.add(note, false, kindProgram, 0, 0, path, m.Strings(env), m.Strings(names))
 }
 
 // Encode is the finished image. The context comes back in [Failure].

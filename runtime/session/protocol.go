@@ -21,6 +21,10 @@ import (
 //	client → service  'F' [descriptor of /dev/fuse]               mounted in the instance's namespace, never answered
 //	service → client  'k'
 //
+//	client → service  'P' version … [bundle descriptor]           the same in one step, see package premain
+//	service → client  'P' … image of a plan                       or anything else: start it with 'S'
+//	client → service  'F' …, and so on, as the plan says
+//
 //	client → service  'L' version                                 list the instances
 //	service → client  'I' id NUL version NUL … for each, then 'K'
 //
@@ -31,9 +35,11 @@ const protocolVersion = 1
 const (
 	messageStart    = 'S'
 	messageList     = 'L'
+	messagePlan     = 'P' // package premain sends it before the Go runtime starts
 	messageFuse     = 'F' // package launch sends it before the Go runtime starts
 	replyOK         = 'K'
 	replyServing    = 'k'
+	replyPlan       = 'P'
 	replyError      = 'E'
 	replyVersion    = 'V'
 	replyInstance   = 'I'

@@ -4,14 +4,17 @@ package session
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,7 +22,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"glick.org/glick/bundle"
 	"glick.org/glick/runtime/bundlefs"
+	"glick.org/glick/runtime/premain"
 )
 
 const (
@@ -33,6 +38,7 @@ const (
 type service struct {
 	log     bundlefs.Logger
 	changed func()
+	plan    func(*bundle.Tree, Request) ([]byte, error)
 	dir     string // $XDG_RUNTIME_DIR/glick
 	mount   string // the file system in it
 	files   *bundlefs.FS
@@ -68,7 +74,7 @@ func Serve(ctx context.Context, o Options) error {
 	defer lock.Close()
 
 	s := &service{
-		log: o.Log, changed: o.Changed, dir: dir, mount: filepath.Join(dir, mountName),
+		log: o.Log, changed: o.Changed, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
 		files:     bundlefs.New(bundlefs.Options{Log: o.Log}),
 		instances: make(map[string]*instance),
 		open:      make(map[*bundlefs.Tree]*os.File),
@@ -318,6 +324,9 @@ func (s *service) handle(c *conn) error {
 	if file != nil {
 		defer file.Close()
 	}
+	if kind == messagePlan && file != nil {
+		return s.startFast(c, file, body, int(cred.Pid))
+	}
 	version, body := splitVersion(body)
 	switch {
 	case version != protocolVersion:
@@ -341,7 +350,80 @@ func (s *service) start(c *conn, file *os.File, path string, pid int) error {
 	if err != nil {
 		return errors.Join(err, c.send(replyError, err.Error()))
 	}
-	device, err := s.await(c, i)
+	return s.serve(c, i, replyOK, i.Prefix)
+}
+
+// startFast serves a new instance whose process wants to be told all that it has to do.
+func (s *service) startFast(c *conn, file *os.File, body string, pid int) error {
+	r, err := parseRequest(body)
+	if err == nil && s.plan == nil {
+		err = errors.New("no plans are made here")
+	}
+	if err == nil {
+		err = samePlace(pid)
+	}
+	var i *instance
+	if err == nil {
+		i, err = s.addInstance(file, r.File, pid)
+	}
+	var image []byte
+	if err == nil {
+		r.Folder = i.Prefix
+		if image, err = s.plan(i.tree.Content(), r); err == nil && len(image) > premain.MaxReply-premain.ReplyHead {
+			err = fmt.Errorf("the plan is too long: %w", syscall.EMSGSIZE)
+		}
+		if err != nil {
+			s.dropInstance(i)
+		}
+	}
+	if err != nil {
+		// The plain way will find out, and tell the person, if something is wrong.
+		s.log.Info("an instance cannot be started the fast way", "reason", err)
+		return c.send(replyError, err.Error())
+	}
+	padding := string(make([]byte, premain.ReplyHead-1))
+	return s.serve(c, i, replyPlan, padding+string(image))
+}
+
+// parseRequest reads the request of package premain; body begins behind the message's kind.
+func parseRequest(body string) (Request, error) {
+	const start = premain.RequestStrings - 1
+	if len(body) < start || body[0] != premain.RequestVersion {
+		return Request{}, errVersion
+	}
+	number := func(i int) int {
+		return int(int32(binary.LittleEndian.Uint64([]byte(body[premain.RequestNumbers-1+8*i:][:8]))))
+	}
+	r := Request{Socket: number(0), Numbers: []int{number(1), number(2), number(3)}}
+	if r.Socket < 0 || slices.Min(r.Numbers) < 0 {
+		return Request{}, errVersion
+	}
+	parts := strings.Split(body[start:], "\x00")
+	if len(parts) != 4 || parts[3] != "" {
+		return Request{}, errVersion
+	}
+	r.Dir, r.File, r.Exec = parts[0], parts[1], parts[2]
+	return r, nil
+}
+
+// samePlace says whether a process sees the same files as this one.
+func samePlace(pid int) error {
+	theirs := "/proc/" + strconv.Itoa(pid)
+	for _, what := range []string{"/ns/mnt", "/ns/user", "/root"} {
+		var a, b unix.Stat_t
+		if err := errors.Join(unix.Stat("/proc/self"+what, &a), unix.Stat(theirs+what, &b)); err != nil {
+			return fmt.Errorf("cannot tell where the process is: %w", err)
+		}
+		if a.Dev != b.Dev || a.Ino != b.Ino {
+			return errors.New("the process is not where the service is")
+		}
+	}
+	return nil
+}
+
+// serve tells a client how its files are served, and serves them until its namespace has ended.
+func (s *service) serve(c *conn, i *instance, kind byte, answer string) error {
+	device, err := s.await(c, kind, answer)
 	if err != nil {
 		s.dropInstance(i)
 		return err
@@ -350,7 +432,7 @@ func (s *service) start(c *conn, file *os.File, path string, pid int) error {
 	i.live = true
 	i.Started = time.Now()
 	s.mu.Unlock()
-	s.log.Info("instance started", "id", i.ID, "pid", pid, "folder", i.name)
+	s.log.Info("instance started", "id", i.ID, "pid", i.PID, "folder", i.name)
 	s.tell()
 	go func() {
 		defer device.Close()
@@ -363,8 +445,8 @@ func (s *service) start(c *conn, file *os.File, path string, pid int) error {
 }
 
 // await tells the client its folder, and takes the descriptor by which the end of its namespace is seen.
-func (s *service) await(c *conn, i *instance) (*os.File, error) {
-	if err := c.send(replyOK, i.Prefix); err != nil {
+func (s *service) await(c *conn, kind byte, answer string) (*os.File, error) {
+	if err := c.send(kind, answer); err != nil {
 		return nil, err
 	}
 	kind, _, device, err := c.receive()

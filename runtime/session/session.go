@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"glick.org/glick/bundle"
 	"glick.org/glick/runtime/bundlefs"
 )
 
@@ -25,9 +26,22 @@ type Options struct {
 	Changed func()
 	// Ready, when set, is called once the service takes instances.
 	Ready func()
+	// Plan, when set, makes the image of a plan for a process that starts a bundle the fast way (see package premain). An
+	// error makes the process take the plain way.
+	Plan func(*bundle.Tree, Request) ([]byte, error)
 	// Drain is how long Serve goes on serving the instances that still run when its context has ended. Zero means until
 	// they have all ended: running applications are never broken.
 	Drain time.Duration
+}
+
+// Request is what a process that wants a plan says of itself. It sees the same file system as the service.
+type Request struct {
+	File    string // path of the bundle
+	Dir     string // working folder
+	Exec    string // value of GLICK_EXEC
+	Folder  string // path of the instance's folder, which shall appear at the prefix
+	Socket  int    // descriptor on which the service waits
+	Numbers []int  // descriptors that the plan may use
 }
 
 // Instance is one running bundle.
