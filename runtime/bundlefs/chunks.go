@@ -10,21 +10,23 @@ import (
 	"sync"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/runtime/fuse"
 )
 
-// readSource reads up to len(buf) bytes of a file from off. The result may be part of the chunk cache: nobody may write to it.
-func (f *FS) readSource(cancel <-chan struct{}, s source, off int64, buf []byte) ([]byte, error) {
+// readSource reads bytes of a file from one of the places where it is. The result may be part of the chunk cache: nobody may
+// write to it.
+func (f *FS) readSource(r *fuse.ReadRequest, s source) ([]byte, error) {
 	t := s.tree.content()
 	info := t.Info(s.node)
-	size := info.Size
+	size, off := info.Size, r.Offset
 	if off < 0 || off >= size {
 		return nil, nil
 	}
-	want := min(int64(len(buf)), size-off)
+	want := min(int64(r.Size), size-off)
 	done := int64(0)
 	for done < want {
 		select {
-		case <-cancel:
+		case <-r.Cancel:
 			return nil, context.Canceled
 		default:
 		}
@@ -52,9 +54,9 @@ func (f *FS) readSource(cancel <-chan struct{}, s source, off int64, buf []byte)
 		if done == 0 && int64(len(data)) >= want {
 			return data[:want:want], nil
 		}
-		done += int64(copy(buf[done:want], data))
+		done += int64(copy(r.Buffer()[done:want], data))
 	}
-	return buf[:want], nil
+	return r.Buffer()[:want], nil
 }
 
 // unexpected makes the end of the bundle file an error: the file system never reads beyond what the index says.

@@ -7,19 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"path"
 	"sort"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
-
 	"glick.org/glick/bundle"
+	"glick.org/glick/runtime/fuse"
 )
 
 // forever is how long the kernel may keep what can never change.
@@ -33,6 +30,10 @@ const DefaultCache = 32 << 20
 type Options struct {
 	Log        Logger // gets a line for each damaged chunk; nil means that nobody wants to know
 	CacheBytes int64  // bound of the chunk cache; 0 means DefaultCache
+	// Resumed says that another process has served the file system before. The kernel then asks for nodes by ids that it was
+	// given by that process. Any node of a tree that is in use is found, without having been looked up; so the trees must be
+	// added before the first request is answered.
+	Resumed bool
 }
 
 // Logger takes messages, each with alternating names and values that belong to it: a *[slog.Logger] is one. Here it is an
@@ -52,22 +53,14 @@ func (silence) Info(string, ...any)  {}
 func (silence) Warn(string, ...any)  {}
 func (silence) Error(string, ...any) {}
 
-// warnings gives what is written, line by line, to a Logger.
-type warnings struct{ log Logger }
-
-func (w warnings) Write(line []byte) (int, error) {
-	w.log.Warn(strings.TrimSuffix(string(line), "\n"))
-	return len(line), nil
-}
-
 // FS is a file system of bundles. Its methods may be called by many goroutines at once.
 type FS struct {
-	fuse.RawFileSystem
-	log    Logger
-	cache  *chunkCache
-	uid    uint32
-	gid    uint32
-	single *Tree // set when the root is a bundle's own tree
+	log     Logger
+	cache   *chunkCache
+	uid     uint32
+	gid     uint32
+	resumed bool
+	single  *Tree // set when the root is a bundle's own tree
 
 	mu     sync.Mutex
 	server *fuse.Server       // guarded by mu
@@ -77,7 +70,7 @@ type FS struct {
 	links  map[string]*linked // guarded by mu: names in the root, other than treesName
 }
 
-var _ fuse.RawFileSystem = (*FS)(nil)
+var _ fuse.FileSystem = (*FS)(nil)
 
 type linked struct {
 	id     uint64
@@ -88,6 +81,7 @@ type linked struct {
 type Tree struct {
 	key    Key
 	opened atomic.Pointer[opened]
+	ids    ids
 	uses   int // guarded by FS.mu
 	nodes  int // guarded by FS.mu: how many inodes have a source in it
 }
@@ -122,15 +116,15 @@ func New(o Options) *FS {
 		o.CacheBytes = DefaultCache
 	}
 	return &FS{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		log:           o.Log,
-		cache:         newChunkCache(o.CacheBytes),
-		uid:           uint32(os.Geteuid()),
-		gid:           uint32(os.Getegid()),
-		nodes:         make(map[uint64]*inode),
-		trees:         make(map[Key]*Tree),
-		rest:          make(map[Key]*Tree),
-		links:         make(map[string]*linked),
+		log:     o.Log,
+		cache:   newChunkCache(o.CacheBytes),
+		uid:     uint32(os.Geteuid()),
+		gid:     uint32(os.Getegid()),
+		resumed: o.Resumed,
+		nodes:   make(map[uint64]*inode),
+		trees:   make(map[Key]*Tree),
+		rest:    make(map[Key]*Tree),
+		links:   make(map[string]*linked),
 	}
 }
 
@@ -142,39 +136,11 @@ func NewSingle(t *bundle.Tree, file string, o Options) *FS {
 	return f
 }
 
-// String is the file system's type as mount tables show it.
-func (f *FS) String() string { return "glick" }
-
-// Init is called by the server when the kernel has said hello.
+// Init keeps the server, to tell the kernel of changes.
 func (f *FS) Init(s *fuse.Server) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.server = s
-}
-
-// MountOptions are what the file system needs of its server.
-func (f *FS) MountOptions() *fuse.MountOptions {
-	const noOpendirSupport = 1 << 24 // FUSE_NO_OPENDIR_SUPPORT, for which go-fuse has no name
-	return &fuse.MountOptions{
-		FsName:     "glick",
-		Name:       "glick",
-		AllowOther: os.Geteuid() == 0, // root's daemons run as other users
-		Options:    []string{"ro", "nosuid", "nodev"},
-		// With 1 MiB the pipes of splice are too small and each read fails first.
-		MaxWrite:                 512 << 10,
-		MaxBackground:            64,
-		DisableXAttrs:            true,
-		EnableSymlinkCaching:     true,
-		ExplicitDataCacheControl: true,
-		ExtraCapabilities:        noOpendirSupport | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_HAS_RESEND,
-		DisabledCapabilities:     fuse.CAP_PASSTHROUGH,
-		Logger:                   log.New(warnings{f.log}, "", 0),
-		PanicHandler: func(v any) fuse.Status {
-			// Input that was not foreseen must not take all other applications down with it.
-			f.log.Error("a request to the file system failed for a reason inside Glick", "reason", fmt.Sprint(v))
-			return fuse.EIO
-		},
-	}
 }
 
 const (
@@ -248,7 +214,7 @@ func (f *FS) AddLink(name, target string) error {
 	}
 	f.links[name] = &linked{id: hashID("link", name, target), target: target}
 	f.mu.Unlock()
-	f.changed(fuse.FUSE_ROOT_ID)
+	f.changed(fuse.RootID)
 	return nil
 }
 
@@ -259,8 +225,8 @@ func (f *FS) RemoveLink(name string) {
 	delete(f.links, name)
 	f.mu.Unlock()
 	if known {
-		f.gone(fuse.FUSE_ROOT_ID, name)
-		f.changed(fuse.FUSE_ROOT_ID)
+		f.gone(fuse.RootID, name)
+		f.changed(fuse.RootID)
 	}
 }
 
@@ -268,13 +234,13 @@ func (f *FS) RemoveLink(name string) {
 
 func (f *FS) gone(parent uint64, name string) {
 	if s := f.kernel(); s != nil {
-		s.EntryNotify(parent, name)
+		_ = s.InvalidateEntry(parent, name) // it may never have heard of it
 	}
 }
 
 func (f *FS) changed(dir uint64) {
 	if s := f.kernel(); s != nil {
-		s.InodeNotify(dir, 0, 0)
+		_ = s.InvalidateNode(dir)
 	}
 }
 
@@ -284,43 +250,50 @@ func (f *FS) kernel() *fuse.Server {
 	return f.server
 }
 
+// dirEntry is a name in a listing.
+type dirEntry struct {
+	name string
+	id   uint64
+	mode uint32
+}
+
 // listing is a folder that exists only here: the root of many bundles, and the folder of their trees.
-func (f *FS) listing(id uint64) []fuse.DirEntry {
+func (f *FS) listing(id uint64) []dirEntry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var list []fuse.DirEntry
+	var list []dirEntry
 	if id == treesID {
 		for key, t := range f.trees {
-			list = append(list, fuse.DirEntry{Name: key.String(), Mode: syscall.S_IFDIR, Ino: t.nodeID(0)})
+			list = append(list, dirEntry{key.String(), t.nodeID(0), syscall.S_IFDIR})
 		}
 	} else {
-		list = append(list, fuse.DirEntry{Name: treesName, Mode: syscall.S_IFDIR, Ino: treesID})
+		list = append(list, dirEntry{treesName, treesID, syscall.S_IFDIR})
 		for name, l := range f.links {
-			list = append(list, fuse.DirEntry{Name: name, Mode: syscall.S_IFLNK, Ino: l.id})
+			list = append(list, dirEntry{name, l.id, syscall.S_IFLNK})
 		}
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
 	return list
 }
 
 // isListing says whether a node id is one of the folders that exist only here.
 func (f *FS) isListing(id uint64) bool {
-	return f.single == nil && (id == fuse.FUSE_ROOT_ID || id == treesID)
+	return f.single == nil && (id == fuse.RootID || id == treesID)
 }
 
 // errno is the one table from Go's errors to the kernel's.
-func errno(err error) fuse.Status {
+func errno(err error) syscall.Errno {
 	var number syscall.Errno
 	switch {
 	case err == nil, errors.Is(err, io.EOF):
-		return fuse.OK
+		return 0
 	case errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF):
-		return fuse.EIO
+		return syscall.EIO
 	case errors.Is(err, context.Canceled):
-		return fuse.EINTR
+		return syscall.EINTR
 	case errors.As(err, &number):
-		return fuse.Status(number)
+		return number
 	default:
-		return fuse.EIO
+		return syscall.EIO
 	}
 }

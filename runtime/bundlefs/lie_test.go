@@ -8,12 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"syscall"
 	"testing"
-
-	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/internal/sample"
+	"glick.org/glick/runtime/fuse"
 )
 
 // TestLyingBundle replays an attack: a bundle that was started first says that its file is another bundle's library. Equal
@@ -35,17 +35,16 @@ func TestLyingBundle(t *testing.T) {
 		if ids[i], ok = f.remember(added, n, tree.Info(n)); !ok {
 			t.Fatal("the honest bundle is refused")
 		}
-		data, status := f.Read(nil, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: ids[i]}, Size: 4096}, make([]byte, 4096))
+		got, errno := f.Read(&fuse.ReadRequest{Node: ids[i], Size: 4096})
 		if i == 0 {
-			if status != fuse.EIO {
-				t.Errorf("the liar's file is read: %v", status)
+			if errno != syscall.EIO {
+				t.Errorf("the liar's file is read: %v", errno)
 			}
 			continue
 		}
-		if status != fuse.OK {
-			t.Fatalf("the honest bundle's file cannot be read: %v", status)
+		if errno != 0 {
+			t.Fatalf("the honest bundle's file cannot be read: %v", errno)
 		}
-		got, _ := data.Bytes(nil)
 		if string(got) != good {
 			t.Errorf("the honest bundle's file is %q", got)
 		}

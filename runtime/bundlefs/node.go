@@ -6,12 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"syscall"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
-
 	"glick.org/glick/bundle"
+	"glick.org/glick/runtime/fuse"
 )
 
 // Key tells trees apart: the bundle's digest and the file that it is read from. Two copies of one bundle are two trees with
@@ -63,8 +63,10 @@ func hashID(parts ...string) uint64 {
 	}
 	var sum [sha256.Size]byte
 	h.Sum(sum[:0])
-	return binary.LittleEndian.Uint64(sum[:])>>2 | 1<<61
+	return binary.LittleEndian.Uint64(sum[:])>>2 | smallestHash
 }
+
+const smallestHash = 1 << 61
 
 func (t *Tree) identify(n bundle.Node, info bundle.Info) identity {
 	if info.IsFile() {
@@ -85,27 +87,35 @@ func (t *Tree) nodeID(n bundle.Node) uint64 { return t.identify(n, t.content().I
 
 // remember notes that the kernel is told of a node, and gives its id; false when another node has that id.
 func (f *FS) remember(t *Tree, n bundle.Node, info bundle.Info) (uint64, bool) {
-	want := t.identify(n, info)
-	id := want.id()
+	what := t.identify(n, info)
+	id := what.id()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.note(id, what, source{t, n}) {
+		return 0, false
+	}
+	f.nodes[id].lookups++
+	return id, true
+}
+
+// note notes a place of a node that the kernel knows; false when another node has that id. The caller holds mu.
+func (f *FS) note(id uint64, what identity, where source) bool {
 	known := f.nodes[id]
 	switch {
 	case known == nil:
-		known = &inode{identity: want}
+		known = &inode{identity: what}
 		f.nodes[id] = known
-	case known.identity != want:
-		return 0, false
+	case known.identity != what:
+		return false
 	}
-	known.lookups++
 	for _, s := range known.sources {
-		if s.tree == t {
-			return id, true
+		if s.tree == where.tree {
+			return true
 		}
 	}
-	known.sources = append(known.sources, source{t, n})
-	t.nodes++
-	return id, true
+	known.sources = append(known.sources, where)
+	where.tree.nodes++
+	return true
 }
 
 // forget takes a node away. The caller holds mu.
@@ -120,31 +130,44 @@ func (f *FS) forget(id uint64, n *inode) {
 
 // find gives the places of a node in trees that are in use; none when its bundle has gone.
 func (f *FS) find(id uint64) []source {
-	if f.single != nil && id == fuse.FUSE_ROOT_ID {
+	if f.single != nil && id == fuse.RootID {
 		return []source{{f.single, 0}}
 	}
+	list := f.known(id)
+	if list == nil && f.resumed && id >= smallestHash && f.link(id) == nil {
+		list = f.search(id)
+	}
+	return list
+}
+
+// known is find for a node that the kernel was told of by this process.
+func (f *FS) known(id uint64) []source {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := f.nodes[id]
 	if n == nil {
 		return nil
 	}
+	ended := func(s source) bool { return s.tree.uses == 0 }
+	if !slices.ContainsFunc(n.sources, ended) {
+		return slices.Clip(n.sources) // what is in it never changes
+	}
 	var list []source
 	for _, s := range n.sources {
-		if s.tree.uses > 0 {
+		if !ended(s) {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-func (f *FS) attributes(id uint64, info bundle.Info, a *fuse.Attr) {
-	a.Ino = id
-	a.Mode = info.Mode
-	a.Size = uint64(info.Size)
-	a.Blocks = (a.Size + 511) / 512
-	a.Blksize = 4096
-	a.Nlink = 1 // for a folder this says "unknown": nobody may conclude that it has no subfolders
-	a.Uid, a.Gid = f.uid, f.gid
-	a.Atime, a.Mtime, a.Ctime = bundle.ModTime, bundle.ModTime, bundle.ModTime
+func (f *FS) attributes(info bundle.Info, a *fuse.Attr) {
+	*a = fuse.Attr{
+		Mode:  info.Mode,
+		Size:  uint64(info.Size),
+		Links: 1, // for a folder this says "unknown": nobody may conclude that it has no subfolders
+		UID:   f.uid,
+		GID:   f.gid,
+		Time:  bundle.ModTime,
+	}
 }

@@ -3,11 +3,11 @@
 package bundlefs
 
 import (
+	"syscall"
 	"testing"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
-
 	"glick.org/glick/internal/sample"
+	"glick.org/glick/runtime/fuse"
 )
 
 // TestStartedAgain: a bundle ends and is started again before the kernel has let go of what it knew of the first time. It does
@@ -15,27 +15,27 @@ import (
 func TestStartedAgain(t *testing.T) {
 	raw := read(t, sample.Build(t, t.TempDir(), "org.example.App", "1", sample.Tree{"bin/app": "content"}))
 	f := New(Options{})
-	status := func(id uint64) fuse.Status {
-		_, s := f.Read(nil, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: id}, Size: 64}, make([]byte, 64))
-		return s
+	status := func(id uint64) syscall.Errno {
+		_, errno := f.Read(&fuse.ReadRequest{Node: id, Size: 64})
+		return errno
 	}
 	first, place, _ := f.Add(treeOf(t, raw), Key{1}, "a.bundle")
 	n, _ := first.content().Find("bin/app")
 	id, ok := f.remember(first, n, first.content().Info(n))
-	if !ok || status(id) != fuse.OK {
+	if !ok || status(id) != 0 {
 		t.Fatal("the file cannot be read")
 	}
 	if !f.Remove(first) {
 		t.Fatal("the tree is still used")
 	}
-	if s := status(id); s == fuse.OK {
+	if s := status(id); s == 0 {
 		t.Error("a file of a bundle that has ended can be read")
 	}
 	second, again, added := f.Add(treeOf(t, raw), Key{1}, "b.bundle")
 	if again != place || !added {
 		t.Errorf("it is at %s, then at %s (%v)", place, again, added)
 	}
-	if s := status(id); s != fuse.OK {
+	if s := status(id); s != 0 {
 		t.Errorf("after starting it again: %v", s)
 	}
 

@@ -3,56 +3,49 @@
 package bundlefs
 
 import (
+	"context"
+	"errors"
 	"syscall"
-
-	"github.com/hanwen/go-fuse/v2/fuse"
+	"time"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/runtime/fuse"
 )
 
-const folderMode = syscall.S_IFDIR | 0o555
-
 // Lookup finds a name in a folder.
-func (f *FS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	if f.isListing(h.NodeId) {
-		return f.lookupListing(h.NodeId, name, out)
+func (f *FS) Lookup(folder uint64, name string, e *fuse.Entry) syscall.Errno {
+	if f.isListing(folder) {
+		return f.lookupListing(folder, name, e)
 	}
-	at := f.find(h.NodeId)
+	at := f.find(folder)
 	if len(at) == 0 {
-		return fuse.Status(syscall.ESTALE)
+		return syscall.ESTALE
 	}
 	t := at[0].tree
 	n, ok := t.content().Lookup(at[0].node, name)
 	if !ok {
-		// Node 0 with a timeout: the name may be taken as absent for that long.
-		out.NodeId = 0
-		out.SetEntryTimeout(forever)
-		return fuse.OK
+		e.Valid = forever // without a node: the name may be taken as absent for that long
+		return 0
 	}
-	return f.entry(t, n, out)
+	return f.entry(t, n, t.content().Info(n), e)
 }
 
 // entry tells the kernel of a node of a tree.
-func (f *FS) entry(t *Tree, n bundle.Node, out *fuse.EntryOut) fuse.Status {
-	info := t.content().Info(n)
+func (f *FS) entry(t *Tree, n bundle.Node, info bundle.Info, e *fuse.Entry) syscall.Errno {
 	id, ok := f.remember(t, n, info)
 	if !ok {
 		f.log.Error("two different files have the same node id; one of them cannot be shown", "bundle", t.file(), "path", t.content().Path(n))
-		return fuse.EIO
+		return syscall.EIO
 	}
-	out.NodeId = id
-	out.Generation = 1
-	out.SetEntryTimeout(forever)
-	out.SetAttrTimeout(forever)
-	f.attributes(id, info, &out.Attr)
-	return fuse.OK
+	*e = fuse.Entry{Node: id, Valid: forever, AttrValid: forever}
+	f.attributes(info, &e.Attributes)
+	return 0
 }
 
 // lookupListing finds a name in a folder that exists only here. Such names come and go: the kernel hears when one has gone,
 // and is not told that one is absent for good.
-func (f *FS) lookupListing(dir uint64, name string, out *fuse.EntryOut) fuse.Status {
-	out.Generation = 1
-	if dir == treesID {
+func (f *FS) lookupListing(folder uint64, name string, e *fuse.Entry) syscall.Errno {
+	if folder == treesID {
 		f.mu.Lock()
 		var t *Tree
 		for key, have := range f.trees {
@@ -62,31 +55,31 @@ func (f *FS) lookupListing(dir uint64, name string, out *fuse.EntryOut) fuse.Sta
 		}
 		f.mu.Unlock()
 		if t == nil {
-			return fuse.ENOENT
+			return syscall.ENOENT
 		}
-		return f.entry(t, 0, out)
+		return f.entry(t, 0, t.content().Info(0), e)
 	}
 	if name == treesName {
-		out.NodeId = treesID
-		out.SetEntryTimeout(forever)
-		f.listingAttributes(treesID, &out.Attr)
-		return fuse.OK
+		*e = fuse.Entry{Node: treesID, Valid: forever}
+		f.attributes(listingInfo, &e.Attributes)
+		return 0
 	}
 	f.mu.Lock()
 	l := f.links[name]
 	f.mu.Unlock()
 	if l == nil {
-		return fuse.ENOENT
+		return syscall.ENOENT
 	}
-	out.NodeId = l.id
-	out.SetEntryTimeout(forever)
-	out.SetAttrTimeout(forever)
-	f.attributes(l.id, bundle.Info{Mode: syscall.S_IFLNK | 0o777, Size: int64(len(l.target))}, &out.Attr)
-	return fuse.OK
+	*e = fuse.Entry{Node: l.id, Valid: forever, AttrValid: forever}
+	f.attributes(l.info(), &e.Attributes)
+	return 0
 }
 
-func (f *FS) listingAttributes(id uint64, a *fuse.Attr) {
-	f.attributes(id, bundle.Info{Mode: folderMode}, a)
+// listingInfo is what the folders that exist only here look like.
+var listingInfo = bundle.Info{Mode: syscall.S_IFDIR | 0o555}
+
+func (l *linked) info() bundle.Info {
+	return bundle.Info{Mode: syscall.S_IFLNK | 0o777, Size: int64(len(l.target))}
 }
 
 // Forget takes back what [FS.remember] counted.
@@ -117,56 +110,54 @@ func (f *FS) link(id uint64) *linked {
 }
 
 // GetAttr tells a node's attributes.
-func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	if f.isListing(in.NodeId) {
-		f.listingAttributes(in.NodeId, &out.Attr)
-		return fuse.OK
+func (f *FS) GetAttr(node uint64, a *fuse.Attr) (time.Duration, syscall.Errno) {
+	if f.isListing(node) {
+		f.attributes(listingInfo, a)
+		return 0, 0
 	}
-	if at := f.find(in.NodeId); len(at) > 0 {
-		out.SetTimeout(forever)
-		f.attributes(in.NodeId, at[0].tree.content().Info(at[0].node), &out.Attr)
-		return fuse.OK
+	if at := f.find(node); len(at) > 0 {
+		f.attributes(at[0].tree.content().Info(at[0].node), a)
+		return forever, 0
 	}
-	if l := f.link(in.NodeId); l != nil {
-		out.SetTimeout(forever)
-		f.attributes(l.id, bundle.Info{Mode: syscall.S_IFLNK | 0o777, Size: int64(len(l.target))}, &out.Attr)
-		return fuse.OK
+	if l := f.link(node); l != nil {
+		f.attributes(l.info(), a)
+		return forever, 0
 	}
-	return fuse.Status(syscall.ESTALE)
+	return 0, syscall.ESTALE
 }
 
 // Readlink tells a link's target.
-func (f *FS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
-	if at := f.find(h.NodeId); len(at) > 0 {
+func (f *FS) Readlink(node uint64) (string, syscall.Errno) {
+	if at := f.find(node); len(at) > 0 {
 		info := at[0].tree.content().Info(at[0].node)
 		if !info.IsLink() {
-			return nil, fuse.EINVAL
+			return "", syscall.EINVAL
 		}
-		return []byte(info.Target), fuse.OK
+		return info.Target, 0
 	}
-	if l := f.link(h.NodeId); l != nil {
-		return []byte(l.target), fuse.OK
+	if l := f.link(node); l != nil {
+		return l.target, 0
 	}
-	return nil, fuse.Status(syscall.ESTALE)
+	return "", syscall.ESTALE
 }
 
 // Read reads from a file. Each chunk is checked; what is damaged is an error and a message, never wrong bytes.
-func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	at := f.find(in.NodeId)
+func (f *FS) Read(r *fuse.ReadRequest) ([]byte, syscall.Errno) {
+	at := f.find(r.Node)
 	if len(at) == 0 {
-		return nil, fuse.Status(syscall.ESTALE)
+		return nil, syscall.ESTALE
 	}
 	var failure error
 	// Another bundle with the same file can help out where one is damaged.
 	for _, s := range at {
-		data, err := f.readSource(cancel, s, int64(in.Offset), buf)
+		data, err := f.readSource(r, s)
 		if err == nil {
-			return fuse.ReadResultData(data), fuse.OK
+			return data, 0
 		}
 		if failure == nil {
 			failure = err
 		}
-		if errno(err) == fuse.EINTR {
+		if errors.Is(err, context.Canceled) {
 			break
 		}
 		f.log.Error("cannot read a file of a bundle", "bundle", s.tree.file(), "path", s.tree.content().Path(s.node), "error", err)
@@ -174,90 +165,55 @@ func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	return nil, errno(failure)
 }
 
-// Access is left to the kernel, which remembers this answer; as are the following four.
-func (f *FS) Access(<-chan struct{}, *fuse.AccessIn) fuse.Status { return fuse.ENOSYS }
-
-// Open needs no file handle.
-func (f *FS) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { return fuse.ENOSYS }
-
-// OpenDir needs no file handle.
-func (f *FS) OpenDir(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { return fuse.ENOSYS }
-
-// Flush has nothing to do.
-func (f *FS) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
-
-// Ioctl knows none: the usual one is the question whether the file is a terminal.
-func (f *FS) Ioctl(<-chan struct{}, *fuse.IoctlIn, []byte, *fuse.IoctlOut, []byte) fuse.Status {
-	return fuse.Status(syscall.ENOTTY)
-}
-
-// ReadDir lists a folder.
-func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.list(in, out, false)
-}
-
-// ReadDirPlus lists a folder and tells of each node in it.
-func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.list(in, out, true)
-}
-
-func (f *FS) list(in *fuse.ReadIn, out *fuse.DirEntryList, plus bool) fuse.Status {
+// ReadDir lists a folder, and tells of each node in it when the kernel wants that.
+func (f *FS) ReadDir(folder uint64, l *fuse.DirList) syscall.Errno {
 	var t *Tree
 	var dir bundle.Node
-	var entries []fuse.DirEntry
-	parent := in.NodeId
-	if f.isListing(in.NodeId) {
-		entries = f.listing(in.NodeId)
+	var listing []dirEntry
+	count := uint64(2)
+	if f.isListing(folder) {
+		listing = f.listing(folder)
+		count += uint64(len(listing))
 	} else {
-		at := f.find(in.NodeId)
+		at := f.find(folder)
 		if len(at) == 0 {
-			return fuse.Status(syscall.ESTALE)
+			return syscall.ESTALE
 		}
-		t = at[0].tree
-		dir = at[0].node
-	}
-	count := uint64(2 + len(entries))
-	if t != nil {
+		t, dir = at[0].tree, at[0].node
 		count += uint64(t.content().ChildCount(dir))
 	}
-	for i := in.Offset; i < count; i++ {
-		var e fuse.DirEntry
-		var node bundle.Node
+	for i := l.Offset; i < count; i++ {
+		// Without a node the kernel takes only the name. The two dots are never counted as lookups.
+		e, entry := dirEntry{".", folder, syscall.S_IFDIR}, fuse.Entry{}
 		switch {
 		case i == 0:
-			e = fuse.DirEntry{Name: ".", Mode: syscall.S_IFDIR, Ino: in.NodeId}
 		case i == 1:
-			e = fuse.DirEntry{Name: "..", Mode: syscall.S_IFDIR, Ino: parent}
+			e.name = ".."
 		case t == nil:
-			e = entries[i-2]
+			e = listing[i-2]
 		default:
-			node = t.content().Child(dir, int(i-2))
+			node := t.content().Child(dir, int(i-2))
 			info := t.content().Info(node)
-			e = fuse.DirEntry{Name: info.Name, Mode: info.Mode, Ino: t.identify(node, info).id()}
-		}
-		if !plus {
-			if !out.AddDirEntry(e) {
-				break
+			if !l.Room(info.Name) {
+				return 0
 			}
-			continue
-		}
-		slot := out.AddDirLookupEntry(e)
-		if slot == nil {
-			break
-		}
-		// Without a node the kernel takes only the name. The two dots are never counted as lookups.
-		if i >= 2 && t != nil {
-			if status := f.entry(t, node, slot); !status.Ok() {
-				slot.NodeId = 0
+			if !l.Plus || f.entry(t, node, info, &entry) != 0 {
+				entry.Node = 0
+				e.id = t.identify(node, info).id()
+			} else {
+				e.id = entry.Node
 			}
+			e.name, e.mode = info.Name, info.Mode
+		}
+		if !l.Add(e.name, e.id, e.mode, &entry) {
+			return 0
 		}
 	}
-	return fuse.OK
+	return 0
 }
 
-// StatFs describes a file system that is full, as all read-only ones are.
-func (f *FS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
-	out.Bsize, out.Frsize = 4096, 4096
-	out.NameLen = 255
-	return fuse.OK
+// StatFS describes a file system that is full, as all read-only ones are.
+func (f *FS) StatFS(s *fuse.StatFS) syscall.Errno {
+	*s = fuse.StatFS{BlockSize: 4096, NameLength: 255}
+	return 0
 }

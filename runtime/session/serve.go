@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -19,11 +18,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/runtime/bundlefs"
+	"glick.org/glick/runtime/fuse"
+	"glick.org/glick/runtime/fuse/mount"
 	"glick.org/glick/runtime/premain"
 )
 
@@ -87,17 +87,18 @@ func Serve(ctx context.Context, o Options) error {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		server.Serve()
+		if err := server.Serve(); err != nil {
+			s.log.Error("the bundles' file system has ended", "error", err)
+		}
 	}()
-	// This also makes the kernel learn that poll is not for this file system. Go's runtime polls each file that it opens, in a
-	// way that holds up its scheduler: without this, reading a file of ours in this process would lock it up.
-	err = server.WaitMount()
+	// This process opens files of its own.
+	err = server.Settle(s.mount)
 	var listener *conn
 	if err == nil {
 		listener, err = listen(dir)
 	}
 	if err != nil {
-		_ = unmount(s.mount)
+		_ = mount.Unmount(s.mount)
 		<-served
 		return err
 	}
@@ -116,7 +117,7 @@ func Serve(ctx context.Context, o Options) error {
 	// A new service may take over the folder at once. Taking our file system out of sight does not touch the instances that
 	// still run: they have mounts of their own, and are served until they end.
 	os.Remove(filepath.Join(dir, socketName))
-	_ = unmount(s.mount) // what still uses it keeps it
+	_ = mount.Unmount(s.mount) // what still uses it keeps it
 	lock.Close()
 	s.drain(o.Drain)
 	select {
@@ -174,18 +175,23 @@ func (s *service) mountFiles() (*fuse.Server, error) {
 			break
 		}
 		s.log.Info("taking away the file system of a service that has ended", "path", s.mount)
-		if err := unmount(s.mount); err != nil {
+		if err := mount.Unmount(s.mount); err != nil {
 			return nil, err
 		}
 	}
 	if err := os.Mkdir(s.mount, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("cannot make the folder of the file system: %w", err)
 	}
-	o := s.files.MountOptions()
-	o.DirectMount = os.Geteuid() == 0
-	server, err := fuse.NewServer(s.files, s.mount, o)
+	// Root's daemons run as other users.
+	fd, err := mount.Mount(s.mount, mount.Options{Name: "glick", AllowOther: os.Geteuid() == 0})
 	if err != nil {
-		return nil, fmt.Errorf("cannot mount the bundles' file system on %s: %w", s.mount, err)
+		return nil, fmt.Errorf("cannot show the bundles' files: %w", err)
+	}
+	server, err := fuse.New(fd, s.files, s.log)
+	if err != nil {
+		unix.Close(fd)
+		_ = mount.Unmount(s.mount)
+		return nil, err
 	}
 	return server, nil
 }
@@ -206,24 +212,6 @@ func isMounted(path string) (bool, error) {
 		return false, fmt.Errorf("cannot examine %s: %w", filepath.Dir(path), err)
 	}
 	return here.Dev != parent.Dev, nil
-}
-
-// unmount takes a mount of ours out of sight. Who still uses it keeps it.
-func unmount(path string) error {
-	if unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) == nil {
-		return nil
-	}
-	var firstErr error
-	for _, program := range []string{"fusermount3", "fusermount"} {
-		out, err := exec.Command(program, "-u", "-z", path).CombinedOutput()
-		if err == nil {
-			return nil
-		}
-		if firstErr == nil {
-			firstErr = fmt.Errorf("cannot unmount %s: %w: %s", path, err, oneLine(string(out)))
-		}
-	}
-	return firstErr
 }
 
 func listen(dir string) (*conn, error) {

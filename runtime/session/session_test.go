@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/runtime/fuse/mount"
 )
 
 const serveVariable = "GLICK_TEST_SERVE"
@@ -41,7 +42,7 @@ func place(t *testing.T) string {
 	t.Cleanup(func() {
 		mounts, _ := os.ReadFile("/proc/self/mountinfo")
 		if strings.Contains(string(mounts), dir) {
-			unmount(filepath.Join(dir, "glick", mountName))
+			mount.Unmount(filepath.Join(dir, "glick", mountName))
 			t.Errorf("something is still mounted in %s", dir)
 		}
 	})

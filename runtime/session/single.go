@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"syscall"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/runtime/bundlefs"
+	"glick.org/glick/runtime/fuse"
 )
 
 // ServeOne serves one bundle to one instance, without a session service. It talks over a connected packet socket, whose
@@ -50,17 +49,16 @@ func ServeOne(file *os.File, path string, socket int, log bundlefs.Logger) error
 	}
 	device.Close()
 	files := bundlefs.NewSingle(tree, path, bundlefs.Options{Log: log})
-	server, err := fuse.NewServer(files, "/dev/fd/"+strconv.Itoa(fd), files.MountOptions())
+	server, err := fuse.New(fd, files, log)
 	if err != nil {
 		unix.Close(fd)
-		return fmt.Errorf("cannot serve the bundle's files: %w", err)
+		return err
 	}
 	if err := c.send(replyServing, ""); err != nil {
 		return err
 	}
 	c.close()
-	server.Serve()
-	return nil
+	return server.Serve()
 }
 
 // openBundle finds out what bundle is in an open file.
