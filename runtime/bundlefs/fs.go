@@ -30,10 +30,6 @@ const DefaultCache = 32 << 20
 type Options struct {
 	Log        Logger // gets a line for each damaged chunk; nil means that nobody wants to know
 	CacheBytes int64  // bound of the chunk cache; 0 means DefaultCache
-	// Resumed says that another process has served the file system before. The kernel then asks for nodes by ids that it was
-	// given by that process. Any node of a tree that is in use is found, without having been looked up; so the trees must be
-	// added before the first request is answered.
-	Resumed bool
 }
 
 // Logger takes messages, each with alternating names and values that belong to it: a *[slog.Logger] is one. Here it is an
@@ -55,12 +51,12 @@ func (silence) Error(string, ...any) {}
 
 // FS is a file system of bundles. Its methods may be called by many goroutines at once.
 type FS struct {
-	log     Logger
-	cache   *chunkCache
-	uid     uint32
-	gid     uint32
-	resumed bool
-	single  *Tree // set when the root is a bundle's own tree
+	log    Logger
+	cache  *chunkCache
+	uid    uint32
+	gid    uint32
+	single *Tree                    // set when the root is a bundle's own tree
+	search func(id uint64) []source // set by Resumed
 
 	mu     sync.Mutex
 	server *fuse.Server       // guarded by mu
@@ -116,15 +112,14 @@ func New(o Options) *FS {
 		o.CacheBytes = DefaultCache
 	}
 	return &FS{
-		log:     o.Log,
-		cache:   newChunkCache(o.CacheBytes),
-		uid:     uint32(os.Geteuid()),
-		gid:     uint32(os.Getegid()),
-		resumed: o.Resumed,
-		nodes:   make(map[uint64]*inode),
-		trees:   make(map[Key]*Tree),
-		rest:    make(map[Key]*Tree),
-		links:   make(map[string]*linked),
+		log:   o.Log,
+		cache: newChunkCache(o.CacheBytes),
+		uid:   uint32(os.Geteuid()),
+		gid:   uint32(os.Getegid()),
+		nodes: make(map[uint64]*inode),
+		trees: make(map[Key]*Tree),
+		rest:  make(map[Key]*Tree),
+		links: make(map[string]*linked),
 	}
 }
 
@@ -135,6 +130,11 @@ func NewSingle(t *bundle.Tree, file string, o Options) *FS {
 	f.single.uses = 1
 	return f
 }
+
+// Resumed says that another process has served the file system before. The kernel then asks for nodes by ids that it was given
+// by that process: any node of a tree that is in use is found from now on, without having been looked up. It is called
+// before the first request is answered, when the trees have been added.
+func (f *FS) Resumed() { f.search = f.searchTrees }
 
 // Init keeps the server, to tell the kernel of changes.
 func (f *FS) Init(s *fuse.Server) {

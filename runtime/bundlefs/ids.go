@@ -39,10 +39,10 @@ func (t *Tree) nodeWith(id uint64) (bundle.Node, bool) {
 	return bundle.Node(t.ids.list[i].node), true
 }
 
-// search finds a node of which the kernel was told by another process, in all trees that are in use. It is remembered as one
+// searchTrees finds a node of which the kernel was told by another process, in all trees that are in use. It is remembered as one
 // that the kernel knows. How often the kernel was told of it is not known; so it may be forgotten too early, and is found
 // again then.
-func (f *FS) search(id uint64) []source {
+func (f *FS) searchTrees(id uint64) []source {
 	var list []source
 	var first identity
 	for _, t := range f.used() {

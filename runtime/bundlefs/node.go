@@ -134,7 +134,7 @@ func (f *FS) find(id uint64) []source {
 		return []source{{f.single, 0}}
 	}
 	list := f.known(id)
-	if list == nil && f.resumed && id >= smallestHash && f.link(id) == nil {
+	if list == nil && f.search != nil && id >= smallestHash && f.link(id) == nil {
 		list = f.search(id)
 	}
 	return list
