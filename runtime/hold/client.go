@@ -22,8 +22,8 @@ const (
 	defaultWait = 10 * time.Second
 	// A holder has nothing to do but to answer: one that takes longer is stopped, or the machine is as good as.
 	answerPeriod = 20 * time.Second
-	// Holders that end as soon as they are started will not do better. But others may come first and finish.
-	maxStarts = 10
+	// Holders that end as soon as they are started will not do better.
+	maxStarts = 3
 )
 
 // Options say how to connect, and what the holder does when its client has gone.
@@ -72,26 +72,28 @@ func Connect(dir string, o Options) (*Client, error) {
 	}
 	limit := time.Now().Add(o.Wait)
 	for starts := 0; ; {
-		c, err := greet(folder, time.Until(limit))
-		switch {
-		case err == nil:
-			return c.begin(restart)
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, ErrBusy
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
+		c, err := dial(folder)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
 			if starts == maxStarts {
 				return nil, errors.New("cannot start the holder of open files: it ends at once")
 			}
-			err = startHolder(folder, dir)
-			if err == nil {
+			if c, err = startHolder(folder, dir); err == nil {
 				starts++
-				continue
-			}
-			if !errors.Is(err, errLocked) {
+			} else if !errors.Is(err, errLocked) {
 				return nil, err
 			}
-		case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, unix.EAGAIN):
-			// It ends just now, or its queue is full.
+		}
+		if err == nil {
+			if err = c.hello(max(time.Until(limit), time.Millisecond)); err == nil {
+				return c.begin(restart)
+			}
+			c.close()
+		}
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, ErrBusy
+		case errors.Is(err, errLocked), errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, unix.EAGAIN):
+			// A holder begins or ends just now, or its queue is full.
 		default:
 			return nil, fmt.Errorf("cannot talk to the holder of open files: %w", err)
 		}
@@ -102,8 +104,8 @@ func Connect(dir string, o Options) (*Client, error) {
 	}
 }
 
-// greet connects and waits until the holder has time for this client.
-func greet(folder int, limit time.Duration) (*conn, error) {
+// dial connects to the socket in an open folder.
+func dial(folder int) (*conn, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -112,17 +114,10 @@ func greet(folder int, limit time.Duration) (*conn, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
-	c, err := newConn(fd)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.hello(max(limit, time.Millisecond)); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
+	return newConn(fd)
 }
 
+// hello waits until the holder has time for this client.
 func (c *conn) hello(limit time.Duration) error {
 	if !c.own() {
 		return errors.New("somebody else's program listens in its place")

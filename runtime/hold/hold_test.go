@@ -772,16 +772,13 @@ func TestNoMoreFiles(t *testing.T) {
 	must(t, c.Finish())
 }
 
-// dial connects without the client's code.
-func dial(t *testing.T, dir string) *conn {
+// call connects without the client's code.
+func call(t *testing.T, dir string) *conn {
 	t.Helper()
 	folder, err := openFolder(dir)
 	must(t, err)
 	defer unix.Close(folder)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	must(t, err)
-	must(t, unix.Connect(fd, address(folder)))
-	c, err := newConn(fd)
+	c, err := dial(folder)
 	must(t, err)
 	c.deadline(10 * time.Second)
 	return c
@@ -842,7 +839,7 @@ func TestHostileClients(t *testing.T) {
 		{"unknown flags", true, []packet{{put(0xf2, "y", "d"), nil, "K"}, {[]byte("D\x01x"), nil, "K"}, {[]byte("L"), nil, "I\xf2\x01yd"}, {put(flagLive, "x", ""), nil, "K"}, {[]byte("D\x01y"), nil, "K"}}},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
-			d := dial(t, dir)
+			d := call(t, dir)
 			defer d.close()
 			packets := c.packets
 			if c.greets {
@@ -896,7 +893,7 @@ func TestSilentPeer(t *testing.T) {
 	c := connect(t, dir, Options{Grace: time.Minute})
 	must(t, c.Put(Item{Name: "x"}))
 	c.die()
-	d := dial(t, dir)
+	d := call(t, dir)
 	defer d.close()
 	began := time.Now()
 	c = connect(t, dir, Options{Wait: time.Minute})

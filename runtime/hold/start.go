@@ -32,24 +32,37 @@ const backlog = 16
 
 var errLocked = errors.New("another holder is about to begin or to end")
 
-// startHolder starts a holder for an open folder. The socket listens when it returns: whoever connects is queued until the
-// holder has come up, or refused when it has not.
-func startHolder(folder int, dir string) error {
+// startHolder starts a holder for an open folder, and connects to it: before there is a process, so that nobody else comes
+// first. Others who connect are queued until the holder has come up, or refused when it has not.
+func startHolder(folder int, dir string) (*conn, error) {
 	lock, err := takeLock(folder)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer lock.Close()
-	listener, err := listen(folder)
-	if err == nil {
-		err = startDetached(stageSpawn, dir, lock, listener, folder)
-		listener.Close()
-	}
+	c, err := startWith(lock, folder, dir)
 	if err != nil {
 		removeFiles(folder)
-		return fmt.Errorf("cannot start the holder of open files: %w", err)
+		return nil, fmt.Errorf("cannot start the holder of open files: %w", err)
 	}
-	return nil
+	return c, nil
+}
+
+func startWith(lock *os.File, folder int, dir string) (*conn, error) {
+	listener, err := listen(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	c, err := dial(folder)
+	if err != nil {
+		return nil, err
+	}
+	if err := startDetached(stageSpawn, dir, lock, listener, folder); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // takeLock takes the lock that a holder keeps as long as it lives. Who has it may remove the file.
