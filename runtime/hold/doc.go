@@ -44,8 +44,9 @@ import "errors"
 // Marker is what the first argument says when a program is executed to be the holder.
 const Marker = "glick:hold"
 
-// ErrBusy says that another client is connected to the holder, and did not go while there was time.
-var ErrBusy = errors.New("another service uses the holder of open files")
+// ErrBusy says that another client was connected to the holder as long as there was time to wait, or that the holder did not
+// answer in this time.
+var ErrBusy = errors.New("another service has the holder of open files, or it does not answer")
 
 // ErrLost says that the holder has gone, or answers no more. What it held is gone as far as it held it.
 var ErrLost = errors.New("the holder of open files has gone")
