@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -1174,4 +1175,86 @@ func FuzzMessages(f *testing.F) {
 			t.Errorf("%d and %d, not %d", h.memory, h.files, memory)
 		}
 	})
+}
+
+// TestDescriptorsAreCutOff: a process that can have only some of a message's descriptors has none of them.
+func TestDescriptorsAreCutOff(t *testing.T) {
+	noLeaks(t)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	a, err := newConn(pair[0])
+	must(t, err)
+	defer a.close()
+	b, err := newConn(pair[1])
+	must(t, err)
+	defer b.close()
+	var before unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+	fds := []int{}
+	defer func() {
+		must(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, &before, nil))
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}()
+	must(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 100, Max: before.Max}, nil))
+	fill := func() (n int) {
+		for ; ; n++ {
+			fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return n
+			}
+			fds = append(fds, fd)
+		}
+	}
+	fill()
+	for _, room := range []int{0, 2, 4} {
+		for range room {
+			unix.Close(fds[len(fds)-1])
+			fds = fds[:len(fds)-1]
+		}
+		must(t, a.send([]byte{messagePut}, 0, 0, 0, 0))
+		m, err := b.receive(make([]byte, 10))
+		must(t, err)
+		if all := room == 4; (m.bad == 0) != all || (len(m.fds) == 4) != all || (!all && m.bad != unix.EMFILE) {
+			t.Errorf("with room for %d: %d descriptors, %v", room, len(m.fds), m.bad)
+		}
+		m.close()
+		if n := fill(); n != room {
+			t.Errorf("room for %d afterwards, there was for %d", n, room)
+		}
+	}
+}
+
+// TestLockIsRemovedAndMadeAgain has many take the lock, each of whom removes its file.
+func TestLockIsRemovedAndMadeAgain(t *testing.T) {
+	noLeaks(t)
+	folder, err := unix.Open(t.TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(folder)
+	var owners atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for n := 0; n < 300; {
+				lock, err := takeLock(folder)
+				if errors.Is(err, errLocked) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if owners.Add(1) != 1 {
+					t.Error("two have the lock")
+				}
+				n++
+				runtime.Gosched()
+				owners.Add(-1)
+				removeFiles(folder)
+				lock.Close()
+			}
+		})
+	}
+	wg.Wait()
 }
