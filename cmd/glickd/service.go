@@ -45,8 +45,11 @@ type syncRequest struct {
 }
 
 // serve runs the service until ctx ends, and then until no instance needs it any more.
-func serve(ctx context.Context, log *slog.Logger) error {
+func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 	lock, err := lockSession()
+	if errors.Is(err, errRunning) && replace {
+		lock, err = takeOver(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -81,7 +84,13 @@ func serve(ctx context.Context, log *slog.Logger) error {
 		}
 	})
 	parts.Go(func() {
-		err := session.Serve(ctx, session.Options{Log: log, Changed: s.changed, Plan: launch.Answer})
+		err := session.Serve(ctx, session.Options{
+			Log: log, Changed: s.changed, Plan: launch.Answer, Succession: succession(log), Replace: replace,
+		})
+		if errors.Is(err, session.ErrReplaced) {
+			end()
+			return
+		}
 		if err != nil && ctx.Err() == nil {
 			// Bundles then serve themselves; the folders still want watching.
 			log.Error("cannot serve the files of bundles", "error", err)
@@ -91,6 +100,50 @@ func serve(ctx context.Context, log *slog.Logger) error {
 	parts.Wait()
 	log.Info("ended")
 	return nil
+}
+
+// linger serves the instances that still run after a service was asked to end, until they have ended or another service comes.
+func linger(ctx context.Context, log *slog.Logger) error {
+	err := session.Serve(ctx, session.Options{Log: log, Plan: launch.Answer, Succession: succession(log), Linger: true})
+	if errors.Is(err, session.ErrReplaced) {
+		return nil
+	}
+	if errors.Is(err, session.ErrRunning) {
+		return errRunning
+	}
+	return err
+}
+
+// systemdGrace is how long systemd has time to start the service again, before the holder does; see glickd.service.
+const systemdGrace = 2 * time.Second
+
+// succession says how this service is started again. The path of the program may be a newer version's by then.
+func succession(log *slog.Logger) *session.Succession {
+	program, err := os.Executable()
+	if err != nil {
+		log.Error("running applications would not survive the end of this service", "error", err)
+		return nil
+	}
+	o := &session.Succession{Command: []string{program}, Last: []string{program, "--linger"}, Env: os.Environ()}
+	if os.Getenv("INVOCATION_ID") != "" {
+		o.Grace = systemdGrace
+	}
+	return o
+}
+
+// takeOver makes the running service leave, and takes its lock.
+func takeOver(ctx context.Context) (*os.File, error) {
+	if err := session.Leave(); err != nil {
+		return nil, fmt.Errorf("cannot take over from the running service: %w", err)
+	}
+	const patience, pause = 15 * time.Second, 20 * time.Millisecond
+	for limit := time.Now().Add(patience); ; {
+		lock, err := lockSession()
+		if !errors.Is(err, errRunning) || ctx.Err() != nil || time.Now().After(limit) {
+			return lock, err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // lockSession makes sure that there is one service in a session. The lock falls with the process.

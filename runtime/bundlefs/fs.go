@@ -97,6 +97,9 @@ func newTree(t *bundle.Tree, key Key, file string) *Tree {
 // content is the bundle's tree. All trees of one key have the same nodes.
 func (t *Tree) content() *bundle.Tree { return t.opened.Load().tree }
 
+// Key is the key that the tree was added with.
+func (t *Tree) Key() Key { return t.key }
+
 // Content is the bundle's tree.
 func (t *Tree) Content() *bundle.Tree { return t.content() }
 

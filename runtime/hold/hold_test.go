@@ -525,7 +525,7 @@ func TestPauses(t *testing.T) {
 	}{
 		{"first", 0, 0, time.Second, false, 0},
 		{"grace", 5 * time.Second, 0, time.Second, false, 5 * time.Second},
-		{"again", 0, 2 * time.Second, time.Second, false, time.Second},
+		{"again", 0, 2 * time.Second, 200 * time.Millisecond, false, 1800 * time.Millisecond},
 		{"long life", 0, 10 * time.Second, time.Minute, false, 0},
 		{"handed over", 0, 0, time.Second, true, 10 * time.Second},
 		{"handed over with grace", time.Minute, 0, time.Second, true, time.Minute},

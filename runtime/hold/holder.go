@@ -25,7 +25,7 @@ const (
 
 	firstPause = 250 * time.Millisecond
 	maxPause   = 10 * time.Second
-	longLife   = time.Minute // of a service that does not die again and again
+	longLife   = 300 * time.Millisecond // of a service that has got as far as to work: starting it again so often is no harm
 
 	// Descriptors that this process needs for itself, so that it can be talked to and can start the service also when it
 	// holds all that it can.

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/runtime/hold"
 	"glick.org/glick/runtime/launch"
 	"glick.org/glick/runtime/session"
 )
@@ -32,6 +33,22 @@ import (
 const reporter = "report"
 
 func TestMain(m *testing.M) {
+	if os.Args[0] == hold.Marker {
+		if hold.Main(os.Args) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) == 3 && os.Args[1] == serviceName {
+		switch err := serve(os.Args[2]); {
+		case errors.Is(err, session.ErrReplaced):
+			os.Exit(exitReplaced)
+		case err != nil:
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if filepath.Base(os.Args[0]) == reporter {
 		os.Exit(report(os.Args[1:]))
 	}
@@ -55,6 +72,9 @@ type seen struct {
 }
 
 func report(args []string) int {
+	if len(args) == 3 && args[0] == "verify" {
+		return verify(args[1], args[2])
+	}
 	s := seen{PID: os.Getpid(), Args: os.Args, Env: os.Environ(), Files: map[string]string{}, Status: map[string]string{}}
 	s.Dir, _ = os.Getwd()
 	in, _ := io.ReadAll(os.Stdin)

@@ -28,6 +28,9 @@ import (
 //	client → service  'L' version                                 list the instances
 //	service → client  'I' id NUL version NUL … for each, then 'K'
 //
+//	client → service  'Q' version force                           leave, I take over; a service that lingers does so also without force
+//	service → client  'K', or 'E' text
+//
 // Who serves a single bundle (see ServeOne) begins with 'K' or 'E', takes the same 'F', and answers the same 'k'; but that
 // descriptor is the file system to be served.
 const protocolVersion = 1
@@ -36,6 +39,7 @@ const (
 	messageStart    = 'S'
 	messageList     = 'L'
 	messagePlan     = 'P' // package premain sends it before the Go runtime starts
+	messageLeave    = 'Q'
 	messageFuse     = 'F' // package launch sends it before the Go runtime starts
 	replyOK         = 'K'
 	replyServing    = 'k'

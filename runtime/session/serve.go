@@ -3,6 +3,7 @@
 package session
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -43,13 +44,22 @@ type service struct {
 	mount   string // the file system in it
 	files   *bundlefs.FS
 
+	keeper     *keeper  // nil when nothing is to be kept
+	keptDevice *os.File // of the file system, for the keeper
+	linger     bool
+	leave      func() // ends the service, for another one to take over
+
 	mu        sync.Mutex
+	numbers   map[string]numbering        // guarded by mu, by id
 	instances map[string]*instance        // guarded by mu, by the name of the folder
 	open      map[*bundlefs.Tree]*os.File // guarded by mu: bundles whose trees are in files
 	ended     *sync.Cond                  // signals on mu that an instance has gone
 
 	changing sync.Mutex // held while changed runs
 }
+
+// numbering numbers the instances of an id. It begins again when there is none.
+type numbering struct{ last, count int }
 
 // instance is what the service knows of an instance; it is in service.instances as long as it lives.
 type instance struct {
@@ -67,7 +77,7 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	lock, err := takeLock(dir)
+	lock, err := takeLock(ctx, dir, o.Replace)
 	if err != nil {
 		return err
 	}
@@ -77,10 +87,12 @@ func Serve(ctx context.Context, o Options) error {
 		log: o.Log, changed: o.Changed, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
 		files:     bundlefs.New(bundlefs.Options{Log: o.Log}),
 		instances: make(map[string]*instance),
+		numbers:   make(map[string]numbering),
 		open:      make(map[*bundlefs.Tree]*os.File),
+		linger:    o.Linger,
 	}
 	s.ended = sync.NewCond(&s.mu)
-	server, err := s.mountFiles()
+	server, err := s.begin(o.Succession)
 	if err != nil {
 		return err
 	}
@@ -91,6 +103,7 @@ func Serve(ctx context.Context, o Options) error {
 			s.log.Error("the bundles' file system has ended", "error", err)
 		}
 	}()
+	s.releaseResumed()
 	// This process opens files of its own.
 	err = server.Settle(s.mount)
 	var listener *conn
@@ -98,6 +111,7 @@ func Serve(ctx context.Context, o Options) error {
 		listener, err = listen(dir)
 	}
 	if err != nil {
+		s.keeper.finish()
 		_ = mount.Unmount(s.mount)
 		<-served
 		return err
@@ -111,8 +125,30 @@ func Serve(ctx context.Context, o Options) error {
 		<-served
 		cancel(errUnmounted)
 	}()
+	s.leave = func() { cancel(ErrReplaced) }
+	if o.Linger {
+		go func() {
+			s.drain(0)
+			cancel(errNotNeeded)
+		}()
+	}
 	s.accept(ctx, listener)
 	listener.close()
+
+	reason := context.Cause(ctx)
+	if errors.Is(reason, ErrReplaced) {
+		if err := s.keeper.leave(nil); err == nil {
+			return ErrReplaced
+		}
+	}
+	if !errors.Is(reason, errUnmounted) && o.Succession != nil && s.busy() {
+		// Whoever has asked this service to end has not asked for the end of the applications.
+		err := s.keeper.leave(o.Succession.Last)
+		if err == nil {
+			return nil
+		}
+		s.log.Error("running applications lose their files when this service ends", "error", err)
+	}
 
 	// A new service may take over the folder at once. Taking our file system out of sight does not touch the instances that
 	// still run: they have mounts of their own, and are served until they end.
@@ -120,17 +156,31 @@ func Serve(ctx context.Context, o Options) error {
 	_ = mount.Unmount(s.mount) // what still uses it keeps it
 	lock.Close()
 	s.drain(o.Drain)
+	s.keeper.finish()
+	if s.keptDevice != nil {
+		s.keptDevice.Close()
+	}
 	select {
 	case <-served:
 	case <-time.After(time.Second): // somebody's working folder is in there
 	}
-	if err := context.Cause(ctx); errors.Is(err, errUnmounted) {
-		return err
+	if errors.Is(reason, errUnmounted) {
+		return errUnmounted
 	}
 	return nil
 }
 
-var errUnmounted = errors.New("the bundles' file system was unmounted by somebody else")
+var (
+	errUnmounted = errors.New("the bundles' file system was unmounted by somebody else")
+	errNotNeeded = errors.New("no instance runs any more")
+)
+
+// busy says whether instances run or are about to.
+func (s *service) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.instances) > 0
+}
 
 // prepareDir makes the service's folder, or makes sure that an existing one is only ours.
 func prepareDir() (string, error) {
@@ -149,20 +199,61 @@ func prepareDir() (string, error) {
 	return dir, checkFolder(fd, dir)
 }
 
-func takeLock(dir string) (*os.File, error) {
+// takeLock takes the lock of the session's service. One that runs is asked to leave: it does when it only lingers, or when
+// replace says that it must.
+func takeLock(ctx context.Context, dir string, replace bool) (*os.File, error) {
+	const patience, pause = 10 * time.Second, 5 * time.Millisecond
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the session's folder: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+	asked := false
+	for limit := time.Now().Add(patience); ; {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock the session's folder: %w", err)
+		}
+		if !asked {
+			// When nobody listens, the other one has just been killed, or is just coming up.
+			err := askToLeave(replace)
+			if err != nil && !errors.Is(err, ErrNotRunning) {
+				f.Close()
+				return nil, ErrRunning
+			}
+			asked = err == nil
+		}
+		if ctx.Err() != nil || time.Now().After(limit) {
+			f.Close()
 			return nil, ErrRunning
 		}
-		return nil, fmt.Errorf("cannot lock the session's folder: %w", err)
+		time.Sleep(pause)
 	}
-	return f, nil
 }
+
+// askToLeave asks the running service to leave everything to a successor.
+func askToLeave(force bool) error {
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	flag := "\x00"
+	if force {
+		flag = "\x01"
+	}
+	if err := c.send(messageLeave, string(rune(protocolVersion))+flag); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	_, err = c.answer()
+	return err
+}
+
+// Leave makes the running service leave everything to a successor, which is about to start. It may still run for a moment.
+func Leave() error { return askToLeave(true) }
 
 // mountFiles mounts the file system, after taking away what a killed service has left.
 func (s *service) mountFiles() (*fuse.Server, error) {
@@ -196,22 +287,27 @@ func (s *service) mountFiles() (*fuse.Server, error) {
 	return server, nil
 }
 
-// isMounted says whether there is a mount at a path, dead or alive.
+// isMounted says whether there is a mount at a path, dead or alive. It does not touch the mount: one that nobody serves would
+// never answer.
 func isMounted(path string) (bool, error) {
-	var here, parent unix.Stat_t
-	err := unix.Lstat(path, &here)
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return false, nil
-	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ECONNABORTED), errors.Is(err, unix.EIO):
-		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("cannot examine %s: %w", path, err)
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return false, fmt.Errorf("cannot read the mount table: %w", err)
 	}
-	if err := unix.Lstat(filepath.Dir(path), &parent); err != nil {
-		return false, fmt.Errorf("cannot examine %s: %w", filepath.Dir(path), err)
+	defer f.Close()
+	// See proc_pid_mountinfo(5): the fifth field is the mount point, with some characters in octal.
+	want := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(path)
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) > 4 && fields[4] == want {
+			return true, nil
+		}
 	}
-	return here.Dev != parent.Dev, nil
+	if err := lines.Err(); err != nil {
+		return false, fmt.Errorf("cannot read the mount table: %w", err)
+	}
+	return false, nil
 }
 
 func listen(dir string) (*conn, error) {
@@ -326,6 +422,13 @@ func (s *service) handle(c *conn) error {
 			}
 		}
 		return c.send(replyOK, "")
+	case kind == messageLeave:
+		if s.keeper == nil || !s.linger && !strings.HasPrefix(body, "\x01") {
+			return c.send(replyError, ErrRunning.Error())
+		}
+		s.log.Info("another service takes over", "pid", cred.Pid)
+		defer s.leave()
+		return c.send(replyOK, "")
 	case kind == messageStart && file != nil:
 		return s.start(c, file, body, int(cred.Pid))
 	}
@@ -421,15 +524,21 @@ func (s *service) serve(c *conn, i *instance, kind byte, answer string) error {
 	i.Started = time.Now()
 	s.mu.Unlock()
 	s.log.Info("instance started", "id", i.ID, "pid", i.PID, "folder", i.name)
+	// From here on a successor knows it.
+	s.keepInstance(i, device)
+	err = c.send(replyServing, "")
 	s.tell()
-	go func() {
-		defer device.Close()
-		s.waitEnd(device)
-		s.dropInstance(i)
-		s.log.Info("instance ended", "id", i.ID, "folder", i.name)
-		s.tell()
-	}()
-	return c.send(replyServing, "")
+	go s.follow(i, device)
+	return err
+}
+
+// follow waits for an instance's end. It closes device.
+func (s *service) follow(i *instance, device *os.File) {
+	s.waitEnd(device)
+	s.dropInstance(i)
+	device.Close()
+	s.log.Info("instance ended", "id", i.ID, "folder", i.name)
+	s.tell()
 }
 
 // await tells the client its folder, and takes the descriptor by which the end of its namespace is seen.
@@ -482,6 +591,8 @@ func (s *service) addInstance(file *os.File, path string, pid int) (*instance, e
 	i, kept, err := s.addOpen(own, path, pid)
 	if !kept {
 		own.Close()
+	} else if err == nil {
+		s.keepTree(i.key, own, path)
 	}
 	return i, err
 }
@@ -509,37 +620,52 @@ func (s *service) addOpen(own *os.File, path string, pid int) (i *instance, kept
 	if kept {
 		s.open[tree] = own
 	}
-	for n := 1; ; n++ {
-		i.name = m.ID + "-" + strconv.Itoa(n)
+	number := s.numbers[m.ID]
+	for {
+		number.last++
+		i.name = m.ID + "-" + strconv.Itoa(number.last)
 		if s.instances[i.name] == nil {
 			break
 		}
 	}
 	i.Prefix = filepath.Join(s.mount, i.name)
 	if err := s.files.AddLink(i.name, place); err != nil {
-		s.removeTree(i)
+		s.removeTree(i.tree)
 		return nil, true, err
 	}
+	number.count++
+	s.numbers[m.ID] = number
 	s.instances[i.name] = i
 	return i, kept, nil
 }
 
-// removeTree ends an instance's use of its tree. The caller holds mu.
-func (s *service) removeTree(i *instance) {
-	if s.files.Remove(i.tree) {
-		if own := s.open[i.tree]; own != nil {
-			own.Close()
-		}
-		delete(s.open, i.tree)
+// removeTree ends one use of a tree. The caller holds mu.
+func (s *service) removeTree(t *bundlefs.Tree) {
+	if !s.files.Remove(t) {
+		return
 	}
+	if own := s.open[t]; own != nil {
+		s.keeper.drop(treeItem(t.Key()))
+		own.Close()
+	}
+	delete(s.open, t)
 }
 
 func (s *service) dropInstance(i *instance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.instances, i.name)
+	if number := s.numbers[i.ID]; number.count > 1 {
+		number.count--
+		s.numbers[i.ID] = number
+	} else {
+		delete(s.numbers, i.ID)
+	}
+	if i.live {
+		s.keeper.drop(keptInstance + i.name)
+	}
 	s.files.RemoveLink(i.name)
-	s.removeTree(i)
+	s.removeTree(i.tree)
 	s.ended.Broadcast()
 }
 

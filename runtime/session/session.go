@@ -29,10 +29,29 @@ type Options struct {
 	// Plan, when set, makes the image of a plan for a process that starts a bundle the fast way (see package premain). An
 	// error makes the process take the plain way.
 	Plan func(*bundle.Tree, Request) ([]byte, error)
+	// Succession, when set, lets running instances survive the end of the service, however it comes.
+	Succession *Succession
+	// Replace makes a running service of this user leave, to take over from it.
+	Replace bool
+	// Linger makes the service end by itself when no instance runs any more.
+	Linger bool
 	// Drain is how long Serve goes on serving the instances that still run when its context has ended. Zero means until
 	// they have all ended: running applications are never broken.
 	Drain time.Duration
 }
+
+// Succession says how a service is started again. A small process, the holder, does so when the service was killed, and keeps what the
+// next one needs; see package hold. The service's program must call hold.Main when it is executed as hold.Marker.
+type Succession struct {
+	Command []string // program, by its absolute path, and arguments
+	// Last is the command for a service with Linger: it takes over when this one has been asked to end and instances still run.
+	Last  []string
+	Env   []string      // for both
+	Grace time.Duration // how long somebody else has time to start the service, before the holder does
+}
+
+// ErrReplaced says that another service has taken over. The process must end soon: the file system is served by both until then.
+var ErrReplaced = errors.New("another session service has taken over")
 
 // Request is what a process that wants a plan says of itself. It sees the same file system as the service.
 type Request struct {
