@@ -203,7 +203,7 @@ func checkTool(name, pack, used, without string) Check {
 
 // checkThumbnailer looks for the program and for what tells file managers of it. They run it in a sandbox that has /usr alone.
 func checkThumbnailer(_ context.Context, h *host) Check {
-	const without = "Files shows bundles with a general icon."
+	const without = "File managers show bundles with a general icon."
 	program := beside("glick-thumbnailer")
 	entry := ""
 	for _, dir := range append([]string{h.DataHome}, h.DataDirs...) {
@@ -223,5 +223,5 @@ func checkThumbnailer(_ context.Context, h *host) Check {
 		return Check{State: Degraded, Detail: program + " is not below /usr, and file managers run thumbnailers in a sandbox that has nothing else.",
 			Used: without, Mend: "Install Glick below /usr or /usr/local."}
 	}
-	return Check{State: OK, Detail: program + " is there.", Used: "Files shows bundles with their own icons."}
+	return Check{State: OK, Detail: program + " is there.", Used: "File managers show bundles with their own icons."}
 }

@@ -46,7 +46,7 @@ func checkRuntimeDir(context.Context, *host) Check {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return Check{State: Missing, Detail: dir + " is not a folder.", Used: without, Mend: mend}
 	case st.Uid != uint32(os.Geteuid()):
-		return Check{State: Missing, Detail: dir + " belongs to user " + strconv.Itoa(int(st.Uid)) + ".", Used: without,
+		return Check{State: Missing, Detail: dir + " belongs to another user, with number " + strconv.Itoa(int(st.Uid)) + ".", Used: without,
 			Mend: "Unset XDG_RUNTIME_DIR, or log in as this user: su and sudo keep the other one's."}
 	case unix.Access(dir, unix.W_OK|unix.X_OK) != nil:
 		return Check{State: Missing, Detail: dir + " cannot be written to.", Used: without, Mend: mend}
@@ -57,9 +57,12 @@ func checkRuntimeDir(context.Context, *host) Check {
 	return Check{State: OK, Detail: dir + " is there, and private.", Used: "The session service's socket and file system are in it."}
 }
 
-func checkService(ctx context.Context, _ *host) Check {
+func checkService(ctx context.Context, h *host) Check {
 	const without = "Each bundle serves its own files; what two have in common is in memory twice."
-	const mend = "Log out and in again, or start it: glickd &"
+	mend := "Log out and in again, or start it: glickd &"
+	if !h.works(IDRuntimeDir) {
+		mend = "It needs XDG_RUNTIME_DIR, see above."
+	}
 	list, err := session.Instances(ctx)
 	switch {
 	case err == nil && len(list) == 1:
@@ -69,7 +72,7 @@ func checkService(ctx context.Context, _ *host) Check {
 	case errors.Is(err, session.ErrNotRunning):
 		return Check{State: Missing, Detail: sentence(err), Used: without, Mend: mend, Err: err}
 	case ctx.Err() != nil:
-		err = fmt.Errorf("it is there, but does not answer: %w", err)
+		return Check{State: Degraded, Detail: "It is there, but does not answer.", Used: without, Mend: "End glickd and start it.", Err: err}
 	}
 	return Check{State: Degraded, Detail: sentence(err), Used: without, Mend: "Log out and in again, or end glickd and start it.", Err: err}
 }

@@ -377,15 +377,16 @@ func mayRaise(path string) error {
 		return fmt.Errorf("%s cannot be examined: %w", path, err)
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err == nil && fs.Flags&unix.ST_NOSUID != 0 {
-		return fmt.Errorf("%s %w", path, errNoSetuid)
-	}
+	fsErr := unix.Statfs(path, &fs)
+	// Of several obstacles the first is the one to look at.
 	noNew, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-	switch overflow := readLine("/proc/sys/fs/overflowuid"); {
+	switch {
 	case err == nil && noNew == 1:
 		return fmt.Errorf("%s %w", path, errNoPrivilege)
-	case strconv.FormatUint(uint64(st.Uid), 10) == overflow && st.Mode&unix.S_ISUID != 0:
+	case strconv.FormatUint(uint64(st.Uid), 10) == readLine("/proc/sys/fs/overflowuid") && st.Mode&unix.S_ISUID != 0:
 		return fmt.Errorf("%s %w", path, errForeignRoot)
+	case fsErr == nil && fs.Flags&unix.ST_NOSUID != 0:
+		return fmt.Errorf("%s %w", path, errNoSetuid)
 	case st.Uid != 0 || st.Mode&unix.S_ISUID == 0:
 		return fmt.Errorf("%s %w", path, errNotSetuid)
 	}
