@@ -203,10 +203,11 @@ func (p *place) look() []Check {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	before := mounts(p.t)
+	before := p.mounts()
 	line := append(slices.Clone(p.wrap), self)
 	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Env = []string{reportVariable + "=" + p.limit.String()}
+	// Under the race detector a program sleeps a second at its end, for the sake of other threads.
+	cmd.Env = []string{reportVariable + "=" + p.limit.String(), "GORACE=atexit_sleep_ms=0"}
 	for name, value := range p.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -230,7 +231,7 @@ func (p *place) look() []Check {
 	if len(list) != len(probes) {
 		p.t.Fatalf("%d checks, want %d", len(list), len(probes))
 	}
-	if after := mounts(p.t); after != before {
+	if after := p.mounts(); after != before {
 		p.t.Errorf("mounts before: %d, afterwards: %d", before, after)
 	}
 	for _, dir := range []string{p.home, p.run} {
@@ -241,13 +242,13 @@ func (p *place) look() []Check {
 	return checks
 }
 
-// mounts counts the mounts of the tests' own folders.
-func mounts(t *testing.T) int {
+// mounts counts the mounts in the place's folders that this process sees.
+func (p *place) mounts() int {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	return strings.Count(string(b), t.TempDir()[:strings.Index(t.TempDir(), "Test")])
+	return strings.Count(string(b), p.home) + strings.Count(string(b), p.run)
 }
 
 // TestTakenAway takes away what Glick uses, one thing at a time, and looks whether that is found.

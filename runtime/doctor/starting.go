@@ -228,7 +228,7 @@ func checkAppArmor(ctx context.Context, h *host) Check {
 	if !h.works(IDNamespaces) {
 		return Check{State: Missing, Detail: "AppArmor restricts user namespaces, and no profile allows them to Glick.",
 			Used: "Applications get no view of their own.",
-			Mend: "Install and load Glick's AppArmor profile (apparmor.d/glick). As root, for all programs: sysctl kernel.apparmor_restrict_unprivileged_userns=0"}
+			Mend: mendAppArmor()}
 	}
 	switch err := tryAsBundle(ctx); {
 	case errors.Is(err, launch.ErrStub):
@@ -240,6 +240,15 @@ func checkAppArmor(ctx context.Context, h *host) Check {
 			Mend: "Start a bundle file with: glick run FILE", Err: err}
 	}
 	return Check{State: OK, Detail: "AppArmor restricts user namespaces, but not Glick's.", Used: "No other profile is needed."}
+}
+
+// mendAppArmor depends on whether the profile is installed and only wants loading.
+func mendAppArmor() string {
+	const profile = "/etc/apparmor.d/glick"
+	if _, err := os.Stat(profile); err == nil {
+		return "As root: apparmor_parser -r " + profile
+	}
+	return "Install Glick's AppArmor profile as " + profile + ", and load it. For all programs at once, as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
 }
 
 // tryAsBundle tries a view with a copy of the stub program, which no profile knows, as none knows a bundle.
