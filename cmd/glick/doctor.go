@@ -25,11 +25,11 @@ func newDoctorCommand() *cobra.Command {
 		Long: "doctor tries what Glick uses: namespaces, FUSE, the session service, the session\n" +
 			"bus, the folders that the desktop looks into. The first sentence says in which way\n" +
 			"bundles are started here:\n\n" +
-			"  service     with namespaces and FUSE, served by the session service\n" +
-			"  self        with namespaces and FUSE; each bundle serves its own files\n" +
-			"  extract     with namespaces; the files are checked and unpacked into a cache\n" +
-			"  fixed-path  without namespaces, the files at /proc/self/fd/1023\n" +
-			"  none        not at all\n\n" +
+			"    service     with namespaces and FUSE, served by the session service\n" +
+			"    self        with namespaces and FUSE; each bundle serves its own files\n" +
+			"    extract     with namespaces; the files are checked and unpacked into a cache\n" +
+			"    fixed-path  without namespaces, the files at /proc/self/fd/1023\n" +
+			"    none        not at all\n\n" +
 			"Each line after it is one thing: ok, degraded (it works, but not as well as it\n" +
 			"could), missing, or unknown; with what Glick does because of it, and how to mend it.\n" +
 			"Nothing is changed, and what is made for a try is gone afterwards.\n\n" +

@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
+	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -48,13 +47,7 @@ func Try(ctx context.Context, stub string, what Trial) error {
 	if _, err := file.Write(image); err != nil {
 		return fmt.Errorf("%w: %w", ErrStub, err)
 	}
-	cmd := exec.CommandContext(ctx, stub)
-	cmd.Args = []string{premain.PlanMarker, "3"}
-	cmd.ExtraFiles = []*os.File{file}
-	cmd.Dir = "/"
-	cmd.Env = []string{}
-	cmd.WaitDelay = time.Second
-	runErr := cmd.Run()
+	runErr := runPlan(ctx, stub, file)
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", ErrStub, ctx.Err())
 	}
@@ -71,6 +64,28 @@ func Try(ctx context.Context, stub string, what Trial) error {
 		return fmt.Errorf("%w: it is not one, or of another version", ErrStub)
 	}
 	return nil
+}
+
+// runPlan executes a plan in a child process, which has nothing of this one's files. The child is ended with ctx.
+func runPlan(ctx context.Context, stub string, plan *os.File) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	process, err := os.StartProcess(stub, []string{premain.PlanMarker, strconv.Itoa(trialFile)}, &os.ProcAttr{
+		Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, plan},
+	})
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = process.Kill() })
+	defer stop()
+	state, err := process.Wait()
+	if err == nil && !state.Success() {
+		err = errors.New(state.String())
+	}
+	return err
 }
 
 // ErrStub says that a stub program could not be used to try something.
