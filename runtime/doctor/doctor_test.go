@@ -490,6 +490,59 @@ func TestAsBundle(t *testing.T) {
 	}
 }
 
+// TestSettings: kernels have settings that this one may not have.
+func TestSettings(t *testing.T) {
+	t.Cleanup(func(old string) func() { return func() { settings = old } }(settings))
+	settings = t.TempDir()
+	set := func(name, value string) {
+		file := filepath.Join(settings, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(value+"\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limits := func(want State, mend string) {
+		t.Helper()
+		if c := checkNamespaceLimits(t.Context(), &host{}); c.State != want || !strings.Contains(c.Mend, mend) {
+			t.Errorf("%+v", c)
+		}
+	}
+	limits(OK, "")
+	set(debianNamespaces, "0")
+	limits(Missing, "kernel.unprivileged_userns_clone=1")
+	set(debianNamespaces, "1")
+	set(maxNamespaces, "10")
+	limits(OK, "")
+	set(maxNamespaces, "0")
+	limits(Missing, "user.max_user_namespaces=")
+
+	h := &host{seen: []Check{{ID: IDNamespaces, State: Missing}}}
+	if c := checkAppArmor(t.Context(), h); c.State != OK {
+		t.Errorf("without AppArmor: %+v", c)
+	}
+	set(appArmorRestricts, "0")
+	if c := checkAppArmor(t.Context(), h); c.State != OK {
+		t.Errorf("without restriction: %+v", c)
+	}
+	set(appArmorRestricts, "1")
+	if !launch.NeedsUserNamespace() {
+		return // root is not restricted
+	}
+	if c := checkAppArmor(t.Context(), h); c.State != Missing || !strings.Contains(c.Mend, "/etc/apparmor.d/glick") {
+		t.Errorf("without a profile: %+v", c)
+	}
+	stubs(t)
+	h.seen[0].State = OK
+	if c := checkAppArmor(t.Context(), h); c.State != OK {
+		t.Errorf("with all that is needed: %+v", c)
+	}
+	if c := judgeAppArmor(true, syscall.EPERM); c.State != Degraded || !strings.Contains(c.Mend, "glick run") {
+		t.Errorf("with a profile for the stub: %+v", c)
+	}
+	if c := judgeAppArmor(true, launch.ErrStub); c.State != Unknown {
+		t.Errorf("not tried: %+v", c)
+	}
+}
+
 func TestRelease(t *testing.T) {
 	for in, want := range map[string]string{"6.18.44-x": "6 18 true", "5.4": "5 4 true", "6.9-rc1": "6 9 true", "": "0 0 false", "x.y": "0 0 false", "6": "6 0 false"} {
 		major, minor, ok := parseRelease(in)

@@ -23,10 +23,16 @@ import (
 
 // Settings of the kernel that forbid namespaces.
 const (
-	maxNamespaces     = "/proc/sys/user/max_user_namespaces"
-	debianNamespaces  = "/proc/sys/kernel/unprivileged_userns_clone" // Debian's and Arch's own
-	appArmorRestricts = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+	maxNamespaces     = "user/max_user_namespaces"
+	debianNamespaces  = "kernel/unprivileged_userns_clone" // Debian's and Arch's own
+	appArmorRestricts = "kernel/apparmor_restrict_unprivileged_userns"
 )
+
+// settings is the folder of the kernel's settings. Tests have others.
+var settings = "/proc/sys"
+
+// setting is a value of the kernel's settings, "" when there is none of the name.
+func setting(name string) string { return readLine(filepath.Join(settings, name)) }
 
 // readLine is the content of a small file of the kernel's, without white space at its ends; "" when there is none.
 func readLine(name string) string {
@@ -118,11 +124,11 @@ func checkStub(ctx context.Context, _ *host) Check {
 
 func checkNamespaceLimits(context.Context, *host) Check {
 	const used = "Applications cannot have a view of their own."
-	if readLine(maxNamespaces) == "0" {
+	if setting(maxNamespaces) == "0" {
 		return Check{State: Missing, Detail: "The setting user.max_user_namespaces is 0.", Used: used,
 			Mend: "As root: sysctl user.max_user_namespaces=10000"}
 	}
-	if readLine(debianNamespaces) == "0" {
+	if setting(debianNamespaces) == "0" {
 		return Check{State: Missing, Detail: "The setting kernel.unprivileged_userns_clone is 0.", Used: used,
 			Mend: "As root: sysctl kernel.unprivileged_userns_clone=1"}
 	}
@@ -222,22 +228,29 @@ func filtered() bool {
 
 // checkAppArmor tells apart the stub program, for which there may be a profile, and bundles, for which there is none.
 func checkAppArmor(ctx context.Context, h *host) Check {
-	if readLine(appArmorRestricts) != "1" || !launch.NeedsUserNamespace() {
+	if setting(appArmorRestricts) != "1" || !launch.NeedsUserNamespace() {
 		return Check{State: OK, Detail: "AppArmor does not restrict user namespaces here.", Used: "No profile is needed."}
 	}
 	if !h.works(IDNamespaces) {
-		return Check{State: Missing, Detail: "AppArmor restricts user namespaces, and no profile allows them to Glick.",
-			Used: "Applications get no view of their own.",
-			Mend: mendAppArmor()}
+		return judgeAppArmor(false, nil)
 	}
-	switch err := tryAsBundle(ctx); {
-	case errors.Is(err, launch.ErrStub):
+	return judgeAppArmor(true, tryAsBundle(ctx))
+}
+
+// judgeAppArmor says what it means, where AppArmor restricts namespaces, that the stub program can have them or not, and
+// that a bundle can.
+func judgeAppArmor(stub bool, asBundle error) Check {
+	switch {
+	case !stub:
+		return Check{State: Missing, Detail: "AppArmor restricts user namespaces, and no profile allows them to Glick.",
+			Used: "Applications get no view of their own.", Mend: mendAppArmor()}
+	case errors.Is(asBundle, launch.ErrStub):
 		return Check{State: Unknown, Detail: "AppArmor restricts user namespaces, but not for Glick's own program; bundles could not be tried.",
-			Used: "\"glick run\" and menu entries start bundles.", Err: err}
-	case err != nil:
+			Used: "\"glick run\" and menu entries start bundles.", Err: asBundle}
+	case asBundle != nil:
 		return Check{State: Degraded, Detail: "AppArmor allows user namespaces to Glick, but not to bundle files that are executed by themselves.",
 			Used: "Only \"glick run\", the file manager and the menu start bundles with a view of their own.",
-			Mend: "Start a bundle file with: glick run FILE", Err: err}
+			Mend: "Start a bundle file with: glick run FILE", Err: asBundle}
 	}
 	return Check{State: OK, Detail: "AppArmor restricts user namespaces, but not Glick's.", Used: "No other profile is needed."}
 }
