@@ -360,8 +360,9 @@ func TestWithService(t *testing.T) {
 func TestSilence(t *testing.T) {
 	p := newPlace(t)
 	p.limit = 500 * time.Millisecond
-	// A stub that never ends.
-	if err := os.WriteFile(filepath.Join(p.home, "stub-"+launch.Arch()), []byte("#!/bin/sh\nexec sleep 300\n"), 0o755); err != nil {
+	// A stub that never ends, and can be told from others.
+	nap := fmt.Sprintf("300.%d", os.Getpid())
+	if err := os.WriteFile(filepath.Join(p.home, "stub-"+launch.Arch()), []byte("#!/bin/sh\nexec sleep "+nap+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	// A service that never answers.
@@ -397,6 +398,32 @@ func TestSilence(t *testing.T) {
 			if c := find(checks, id); c.State == OK {
 				t.Errorf("%+v", c)
 			}
+		}
+	}
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lines {
+		if b, err := os.ReadFile(l); err == nil && strings.Contains(string(b), nap) {
+			t.Errorf("still there: %q", b)
+		}
+	}
+}
+
+// TestGivenUp: what keeps to no limit by itself is left alone, with or without time for others.
+func TestGivenUp(t *testing.T) {
+	forever := make(chan struct{})
+	defer close(forever)
+	p := probe{"x", "X", func(context.Context, *host) Check { <-forever; return Check{} }}
+	if c := tryFor(t.Context(), p, &host{Options: Options{Limit: 10 * time.Millisecond}}); c.State != Unknown || !errors.Is(c.Err, context.DeadlineExceeded) {
+		t.Errorf("%+v", c)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range Run(over, Options{}) {
+		if c.State != Unknown || c.ID == "" || c.Title == "" || c.Detail == "" || !errors.Is(c.Err, context.Canceled) {
+			t.Errorf("%+v", c)
 		}
 	}
 }
