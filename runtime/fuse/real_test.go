@@ -264,7 +264,8 @@ func pattern(b []byte, off int64) {
 func (f *testFS) ReadDir(folder uint64, l *fuse.DirList) syscall.Errno {
 	f.hang(folder, "readdir")
 	for {
-		name, id := "", uint64(0)
+		var name string
+		var id uint64
 		i := l.Offset
 		switch {
 		case folder == fuse.RootID && i < uint64(len(rootNames)):
@@ -298,6 +299,12 @@ func (m *memory) Error(message string, args ...any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lines = append(m.lines, fmt.Sprint(append([]any{message}, args...)...))
+}
+
+func (m *memory) all() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lines
 }
 
 // mountTest mounts on a folder of its own. Nothing is mounted there any more when the test has ended.
@@ -480,8 +487,8 @@ func TestFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o600); !errors.Is(err, unix.EROFS) {
 		t.Errorf("writing: %v", err)
 	}
-	if len(log.lines) != 0 {
-		t.Error(log.lines)
+	if lines := log.all(); len(lines) != 0 {
+		t.Error(lines)
 	}
 }
 
@@ -495,8 +502,8 @@ func TestPanicIsAnError(t *testing.T) {
 	if err := check(filepath.Join(dir, "small", "file7")); err != nil {
 		t.Error(err)
 	}
-	if len(log.lines) == 0 || !strings.Contains(log.lines[0], "the test wants it") {
-		t.Errorf("%q", log.lines)
+	if lines := log.all(); len(lines) == 0 || !strings.Contains(lines[0], "the test wants it") {
+		t.Errorf("%q", lines)
 	}
 }
 

@@ -156,7 +156,9 @@ const (
 
 // Settle makes the kernel learn that files of this file system cannot be polled. Go's runtime polls each file that it
 // opens, in a way that holds up its scheduler until the kernel has an answer: without this, a process that opens a file of
-// its own server may wait for itself for ever. dir is where the file system is mounted; Serve must be running.
+// its own server may wait for itself for ever. It also learns that files need not be flushed: who has a copy of the
+// descriptor for a successor and closes a file, be it by exec or by being killed, would otherwise wait for a server that
+// may have ended. dir is where the file system is mounted; Serve must be running.
 func (s *Server) Settle(dir string) error {
 	s.settling.Add(1)
 	defer s.settling.Add(-1)
