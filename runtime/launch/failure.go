@@ -111,10 +111,17 @@ func explain(args []string) error {
 	}
 	defer image.Close()
 	f, err := premain.ReadFailure(image)
-	if err != nil || len(f.Context) != 3 {
+	if err != nil || len(f.Context) < 3 {
 		return unknown
 	}
-	return diagnose(f)
+	e := diagnose(f)
+	if needsNamespaces(f) {
+		image.Close()
+		if err := startFixed(f); err != nil {
+			e.Err = fmt.Errorf("%w; nor can it be started without: %w", e.Err, err)
+		}
+	}
+	return e
 }
 
 // diagnose finds the words for a failed operation.

@@ -826,6 +826,9 @@ func TestDamagedContentIsAnError(t *testing.T) {
 // dropAll is the end of a script that executes its argument without any capabilities.
 const dropAll = `exec setpriv --bounding-set=-all --inh-caps=-all `
 
+// asOther is dropAll by way of a user who is not root.
+const asOther = `exec unshare --user --map-user=1000 --map-group=1000 `
+
 // inNamespace runs a shell script as root of a user namespace of its own, where it may mount.
 func inNamespace(t *testing.T, w way, script string, args ...string) (string, string, int) {
 	t.Helper()
@@ -837,19 +840,100 @@ func inNamespace(t *testing.T, w way, script string, args ...string) (string, st
 	return finish(t, command(w, "unshare", append([]string{"--user", "--map-root-user", "--mount", "--propagation", "shared", "sh", "-c", script, "sh"}, args...)...))
 }
 
+// TestMissingFacilities takes away what starting a bundle needs. As long as there is a place for its files it starts all the same;
+// without one, the message says what is missing, and what can be done.
 func TestMissingFacilities(t *testing.T) {
+	file := makeBundle(t, map[string]string{"share/text": "content"}, nil)
+	all := func(t *testing.T, w way) {
+		for _, test := range []struct{ name, script, at, says, hint string }{
+			{"no user namespaces", `echo 0 >/proc/sys/user/max_user_namespaces; `, "/proc/self/fd/1023", "does not allow new user namespaces", "user.max_user_namespaces"},
+			{"no fuse", `mount -t tmpfs none /dev; `, "/opt/bundle", "has no /dev/fuse", "modprobe fuse"},
+			{"fuse for root only", `mount -t tmpfs none /mnt; touch /mnt/fuse; chmod 000 /mnt/fuse; mount --bind /mnt/fuse /dev/fuse; `, "/opt/bundle", "/dev/fuse cannot be used", "chmod 0666"},
+			{"neither", `echo 0 >/proc/sys/user/max_user_namespaces; mount -t tmpfs none /dev; `, "/proc/self/fd/1023", "has no /dev/fuse", "modprobe fuse"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				home := folder(t)
+				t.Cleanup(func() { exec.Command("chmod", "-R", "u+w", home).Run() })
+				drop := dropAll
+				if test.at != "/proc/self/fd/1023" {
+					// The kernel lets root without capabilities have no namespaces in which it is root.
+					drop = asOther
+				}
+				script := test.script + drop + `"$@"`
+				for range 2 { // the second time everything is unpacked
+					withHome := w
+					withHome.env = append(slices.Clone(w.env), "HOME="+home)
+					out, messages, status := inNamespace(t, withHome, script, file, "7", "a b", "")
+					if status != 7 || messages != "" {
+						t.Fatalf("status %d: %q", status, messages)
+					}
+					s := decode(t, out)
+					if want := []string{test.at + "/bin/" + reporter, "7", "a b", ""}; !slices.Equal(s.Args, want) {
+						t.Errorf("arguments %q, want %q", s.Args, want)
+					}
+					i := slices.IndexFunc(s.Env, func(v string) bool { return strings.HasPrefix(v, "BUNDLE_PREFIX=") })
+					if i < 0 {
+						t.Fatalf("no prefix in %q", s.Env)
+					}
+					text, err := os.ReadFile(strings.TrimPrefix(s.Env[i], "BUNDLE_PREFIX=") + "/share/text")
+					if err != nil || string(text) != "content" {
+						t.Errorf("%q (%v)", text, err)
+					}
+				}
+				w := w
+				w.env = slices.DeleteFunc(slices.Clone(w.env), func(v string) bool { return strings.HasPrefix(v, "XDG_RUNTIME_DIR=") })
+				out, messages, status := inNamespace(t, w, script, file)
+				if status != 125 || out != "" || !strings.Contains(messages, test.says) || !strings.Contains(messages, test.hint) || !strings.HasPrefix(messages, "glick: cannot start "+file) {
+					t.Errorf("status %d: %q", status, messages)
+				}
+			})
+		}
+	}
+	t.Run("self", func(t *testing.T) { all(t, way{name: "self"}) })
+	t.Run("service", func(t *testing.T) { all(t, service(t, launch.Answer)) })
+}
+
+// TestUnpackedOnce: two that start at the same time use the same folder; one that was left in the midst is made anew, and one
+// that nobody has started for long goes.
+func TestUnpackedOnce(t *testing.T) {
 	file := makeBundle(t, nil, nil)
-	for _, test := range []struct{ name, script, says, hint string }{
-		{"no user namespaces", `echo 0 >/proc/sys/user/max_user_namespaces; ` + dropAll + `"$1"`, "does not allow new user namespaces", "user.max_user_namespaces"},
-		{"no fuse", `mount -t tmpfs none /dev; ` + dropAll + `"$1"`, "has no /dev/fuse", "modprobe fuse"},
-		{"fuse for root only", `mount -t tmpfs none /mnt; touch /mnt/fuse; chmod 000 /mnt/fuse; mount --bind /mnt/fuse /dev/fuse; ` + dropAll + `"$1"`, "/dev/fuse cannot be used", "chmod 0666"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			out, messages, status := inNamespace(t, way{}, test.script, file)
-			if status != 125 || out != "" || !strings.Contains(messages, test.says) || !strings.Contains(messages, test.hint) || !strings.HasPrefix(messages, "glick: cannot start "+file) {
-				t.Errorf("status %d: %q", status, messages)
-			}
-		})
+	home := folder(t)
+	t.Cleanup(func() { exec.Command("chmod", "-R", "u+w", home).Run() })
+	w := way{env: []string{"HOME=" + home}}
+	start := func() {
+		if _, messages, status := inNamespace(t, w, `mount -t tmpfs none /dev; `+asOther+`"$1"`, file); status != 0 || messages != "" {
+			t.Errorf("status %d: %q", status, messages)
+		}
+	}
+	var both sync.WaitGroup
+	both.Go(start)
+	both.Go(start)
+	both.Wait()
+	trees := filepath.Join(home, ".cache/glick/trees")
+	marks := must(filepath.Glob(trees + "/*.used"))
+	if len(marks) != 1 {
+		t.Fatalf("%q", marks)
+	}
+	tree := strings.TrimSuffix(marks[0], ".used")
+
+	os.Remove(marks[0])
+	os.Chmod(filepath.Join(tree, "bin"), 0o700)
+	if err := os.Remove(filepath.Join(tree, "bin", reporter)); err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(trees, "old")
+	long := time.Now().Add(-40 * 24 * time.Hour)
+	if err := errors.Join(os.Mkdir(old, 0o500), os.WriteFile(old+".used", nil, 0o600), os.Chtimes(old+".used", long, long)); err != nil {
+		t.Fatal(err)
+	}
+	start()
+	if _, err := os.Stat(old); err == nil {
+		t.Error("a tree that was not used for long is still there")
+	}
+
+	os.Chmod(trees, 0o777)
+	if _, messages, status := inNamespace(t, w, `mount -t tmpfs none /dev; `+asOther+`"$1"`, file); status != 125 || !strings.Contains(messages, "others can write") {
+		t.Errorf("status %d: %q", status, messages)
 	}
 }
 

@@ -153,7 +153,8 @@ func planBundle(file *os.File, b *bundle.Bundle, name string, args []string) (*P
 		return nil, n, err
 	}
 	if err := checkFuseDevice(); err != nil {
-		return nil, n, err
+		p, err := planUnpacked(b, name, prog, args, n, err)
+		return p, n, err
 	}
 	var seenFrom string
 	lease, err := session.Begin(file, name)
@@ -177,7 +178,7 @@ func planBundle(file *os.File, b *bundle.Bundle, name string, args []string) (*P
 		return nil, n, err
 	}
 	p.finish(prog, append([]string{prog}, args...), environment(variables(m, name, seenFrom)))
-	p.context = []string{name, m.Prefix, prog}
+	p.context = append([]string{name, m.Prefix, prog}, args...)
 	return p, n, nil
 }
 

@@ -404,9 +404,9 @@ func obey(argc, argv, envp uintptr) {
 		if i == 0 {
 			return
 		}
-		confess(base, size, i, errno, envp)
+		confess(base, i, errno, argc, argv, envp)
 	}
-	confess(base, size, nops, uintptr(syscall.ENOEXEC), envp)
+	confess(base, nops, uintptr(syscall.ENOEXEC), argc, argv, envp)
 }
 
 // program puts the pointers for the last operation together: the arguments, and the environment without the variables that the
@@ -452,14 +452,21 @@ func program(m, op, argc, argv, envp uintptr) {
 	put(op+opArgs+16, env)
 }
 
-// confess lets Go code explain what could not be done, by way of a file with the plan.
+// confess lets Go code explain what could not be done, by way of a file with the plan and the program's arguments.
 //
 //go:nosplit
-func confess(base, size, op, errno, envp uintptr) {
+func confess(base, op, errno, argc, argv, envp uintptr) {
 	fd := call(unix.SYS_MEMFD_CREATE, uintptr(unsafe.Pointer(&planFile[0])), 0, 0, 0, 0, 0)
 	text := uintptr(unsafe.Pointer(&failureNumber[0]))
 	if !failed(fd) {
-		call(syscall.SYS_WRITE, fd, base, size, 0, 0, 0)
+		call(syscall.SYS_WRITE, fd, base, planSize, 0, 0, 0)
+		for i := firstArgument; i < argc; i++ {
+			end := at(argv + i*8)
+			for byteAt(end) != 0 {
+				end++
+			}
+			call(syscall.SYS_WRITE, fd, at(argv+i*8), end+1-at(argv+i*8), 0, 0, 0)
+		}
 		copyNumber(text, fd, text+uintptr(len(failureNumber)))
 	}
 	giveUp(fd, text, envp, op, errno)

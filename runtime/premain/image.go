@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 )
 
@@ -238,6 +239,7 @@ type Failure struct {
 	Note    string        // its note
 	Errno   syscall.Errno // what the kernel said; ECONNRESET when a result was below the least one
 	Context []string      // what was given to Encode
+	Args    []string      // the arguments of a process on the fast way, which Encode did not know
 }
 
 var errImage = errors.New("the plan is damaged")
@@ -262,12 +264,12 @@ func ReadFailure(r io.ReaderAt) (*Failure, error) {
 		if len(notes) < 4 {
 			return nil, errImage
 		}
-		n := uint64(binary.LittleEndian.Uint32(notes))
-		if n > uint64(len(notes)-4) {
+		length := uint64(binary.LittleEndian.Uint32(notes))
+		if length > uint64(len(notes)-4) {
 			return nil, errImage
 		}
-		all = append(all, string(notes[4:4+n]))
-		notes = notes[4+n:]
+		all = append(all, string(notes[4:4+length]))
+		notes = notes[4+length:]
 	}
 	if uint64(len(all)) < count {
 		return nil, errImage
@@ -275,6 +277,16 @@ func ReadFailure(r io.ReaderAt) (*Failure, error) {
 	f := &Failure{Op: int(word(headOutcome) - 1), Errno: syscall.Errno(word(headOutcome + 1)), Context: all[count:]}
 	if uint64(f.Op) < count {
 		f.Note = all[f.Op]
+	}
+	// Behind the image, each with a zero byte at its end.
+	const most = 4 << 20
+	rest := make([]byte, most)
+	n, err := r.ReadAt(rest, int64(total))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: %w", errImage, err)
+	}
+	if n > 0 && rest[n-1] == 0 {
+		f.Args = strings.Split(string(rest[:n-1]), "\x00")
 	}
 	return f, nil
 }
