@@ -3,8 +3,8 @@
 package zstdpack
 
 import (
-	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // match is an earlier place with the same bytes.
@@ -16,15 +16,18 @@ const (
 	hash4Log = 16
 	hash3Log = 14
 	none     = -1
-	maxDepth = 8 // nodes that are looked at for a position
+	maxDepth = 5 // nodes that are looked at for a position
 	margin   = 32
+	maxFound = 8   // matches of a position: one for each node, one by the hash of three bytes, and rounded up to a power of two
 	enough   = 512 // a match of this length is taken without looking for a better one
 )
 
 // finder finds for each position of a buffer the matches before it: for every length the nearest. Positions are in binary search trees, one for
 // each hash of four bytes, sorted by the bytes that follow them, the newest position on top.
 type finder struct {
-	buf   []byte
+	buf   []byte // what is looked at, and padding behind it, so that eight bytes can be read from anywhere
+	bytes bytesAt
+	size  int // of buf without the padding
 	head4 []int32
 	head3 []int32
 	sons  []int32 // two for each position: with smaller and with larger bytes
@@ -32,6 +35,10 @@ type finder struct {
 	starts []int32 // by position: where its matches begin in found; one more for the end
 	found  []match
 }
+
+// padding lets the finder read eight bytes wherever there is one to compare: equal begins at most seven bytes before the end of the content, and in its last
+// step passes it by less than eight.
+var padding [16]byte
 
 // span is the inside of a long match, where nothing better is to be expected.
 type span struct{ from, to int }
@@ -41,30 +48,26 @@ func spanOf(at, length int) span { return span{at + margin, at + length - margin
 
 func (s span) has(i int) bool { return i >= s.from && i < s.to }
 
-func load32(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(b[i:]) }
-
-// equal returns how many bytes are the same at two places, at most up to the end of the buffer; a < b.
+// equal returns how many bytes are the same at two places, of which n are known to be, and at most so many.
 //
 //go:norace
-func equal(buf []byte, a, b, n, most int) int {
-	for n+8 <= most {
-		if x := binary.LittleEndian.Uint64(buf[a+n:]) ^ binary.LittleEndian.Uint64(buf[b+n:]); x != 0 {
-			return n + bits.TrailingZeros64(x)>>3
+func equal(b bytesAt, at, other, n, most int) int {
+	for n < most {
+		if x := b.load64(at+n) ^ b.load64(other+n); x != 0 {
+			return min(n+bits.TrailingZeros64(x)>>3, most)
 		}
 		n += 8
 	}
-	for n < most && buf[a+n] == buf[b+n] {
-		n++
-	}
-	return n
+	return most
 }
 
 // find fills starts and found for all positions.
 //
 //go:norace
 func (f *finder) find(buf []byte) {
-	f.buf = buf
 	n := len(buf)
+	f.buf = append(append(f.buf[:0], buf...), padding[:]...)
+	f.bytes, f.size = newBytesAt(f.buf), n
 	if f.head4 == nil {
 		f.head4, f.head3 = make([]int32, 1<<hash4Log), make([]int32, 1<<hash3Log)
 	}
@@ -101,50 +104,74 @@ func (f *finder) find(buf []byte) {
 //
 //go:norace
 func (f *finder) insert(i int) {
-	buf := f.buf
-	most := min(len(buf)-i, maxMatch)
-	v := load32(buf, i)
+	b := f.bytes
+	most := min(f.size-i, maxMatch)
+	v := b.load32(i)
 	h4 := v * 2654435761 >> (32 - hash4Log)
 	h3 := v << 8 * 506832829 >> (32 - hash3Log)
 	best := minMatch - 1
 	limit := min(most, enough)
-	if p := int(f.head3[h3]); p >= 0 && load32(buf, p)<<8 == v<<8 {
-		best = equal(buf, p, i, 3, limit)
-		f.found = append(f.found, match{uint32(best), uint32(i - p)})
+	out := f.room(len(f.found))
+	k := 0
+	if p := int(f.head3[h3]); p >= 0 && b.load32(p)<<8 == v<<8 {
+		best = equal(b, p, i, 3, limit)
+		out[0] = match{uint32(best), uint32(i - p)}
+		k = 1
 	}
 	f.head3[h3] = int32(i)
 	p := int(f.head4[h4])
 	f.head4[h4] = int32(i)
+	sons := f.sons
 	small, large := 2*i, 2*i+1 // where the next smaller and larger positions are hung
 	sameSmall, sameLarge := 0, 0
-	for depth := maxDepth; ; depth-- {
-		if p < 0 || depth == 0 {
-			f.sons[small], f.sons[large] = none, none
-			return
-		}
-		n := equal(buf, p, i, min(sameSmall, sameLarge), limit)
-		if n == limit {
-			// The same as far as is looked: it takes the older one's place.
-			if n = equal(buf, p, i, n, most); n > best {
-				f.found = append(f.found, match{uint32(n), uint32(i - p)})
+	for depth := maxDepth; p >= 0 && depth > 0; depth-- {
+		n := min(sameSmall, sameLarge)
+		var x, y uint64
+		for {
+			x, y = b.load64(p+n), b.load64(i+n)
+			if d := x ^ y; d != 0 {
+				n += bits.TrailingZeros64(d) >> 3
+				break
 			}
-			f.sons[small], f.sons[large] = f.sons[2*p], f.sons[2*p+1]
+			if n += 8; n >= limit {
+				break
+			}
+		}
+		if n >= limit {
+			// The same as far as is looked: it takes the older one's place.
+			if n = equal(b, p, i, limit, most); n > best {
+				out[k] = match{uint32(n), uint32(i - p)}
+				k++
+			}
+			sons[small], sons[large] = sons[2*p], sons[2*p+1]
+			f.found = f.found[:len(f.found)+k]
 			return
 		}
+		out[k&(maxFound-1)] = match{uint32(n), uint32(i - p)}
 		if n > best {
 			best = n
-			f.found = append(f.found, match{uint32(n), uint32(i - p)})
+			k++
 		}
-		if buf[p+n] < buf[i+n] {
-			f.sons[small] = int32(p)
+		if bits.ReverseBytes64(x) < bits.ReverseBytes64(y) {
+			sons[small] = int32(p)
 			small, sameSmall = 2*p+1, n
-			p = int(f.sons[small])
+			p = int(sons[small])
 		} else {
-			f.sons[large] = int32(p)
+			sons[large] = int32(p)
 			large, sameLarge = 2*p, n
-			p = int(f.sons[large])
+			p = int(sons[large])
 		}
 	}
+	sons[small], sons[large] = none, none
+	f.found = f.found[:len(f.found)+k]
+}
+
+// room makes room for the matches of a position.
+func (f *finder) room(n int) *[maxFound]match {
+	if cap(f.found)-n < maxFound {
+		f.found = slices.Grow(f.found, max(maxFound, f.size/2))
+	}
+	return (*[maxFound]match)(f.found[n : n+maxFound])
 }
 
 // at returns the matches of a position, the shortest first.

@@ -131,7 +131,7 @@ type node struct {
 
 const (
 	unknown  = math.MaxUint32
-	maxTried = 40 // of a longer match only the whole is tried; less than the short lengths that prices know
+	maxTried = 24 // of a longer match only the whole is tried; less than the short lengths that prices know
 
 	maxRepeat = 128 // of a match at one of the last offsets; the finder has longer ones
 )
@@ -209,11 +209,16 @@ func (p *parser) parse(f *finder, begin, end int, cost *prices, reps *repeats) [
 		if price < nodes[i+1].price {
 			nodes[i+1] = node{price: price, lits: here.lits + 1}
 		}
+		// Where the next position is as cheap to reach, as inside of a match, a way that leaves from here is hardly the best.
+		if nodes[i+1].price <= here.price+one/2 {
+			continue
+		}
 		left := n - i
 		if left < minMatch {
 			continue
 		}
 		base := here.price + none
+		first := f.bytes.load32(at) << 8
 		// The last offsets are cheap.
 		for value := uint32(1); value <= 3; value++ {
 			offset := last[value-1]
@@ -229,10 +234,10 @@ func (p *parser) parse(f *finder, begin, end int, cost *prices, reps *repeats) [
 				continue
 			}
 			q := at - int(offset)
-			if buf[q] != buf[at] || buf[q+1] != buf[at+1] || buf[q+2] != buf[at+2] {
+			if f.bytes.load32(q)<<8 != first {
 				continue
 			}
-			length := equal(buf, q, at, 3, min(left, maxRepeat))
+			length := equal(f.bytes, q, at, 3, min(left, maxRepeat))
 			relax(nodes[i:], minMatch, length, base+cost.of[ofCode(value)], value, cost)
 		}
 		from := minMatch
@@ -285,14 +290,13 @@ func (p *parser) sketch(f *finder, begin, end int, reps repeats) []sequence {
 		best.length = min(best.length, uint32(end-at))
 		return best
 	}
-	buf := f.buf
 	lits := uint32(0)
 	for at := begin; at < end; {
 		m := longest(at)
 		value := m.offset + 3
 		// The last offset is nearly free.
 		if q := at - int(reps[0]); lits > 0 && q >= 0 {
-			if n := uint32(equal(buf, q, at, 0, min(end-at, enough))); n >= minMatch && n+2 >= m.length {
+			if n := uint32(equal(f.bytes, q, at, 0, min(end-at, enough))); n >= minMatch && n+2 >= m.length {
 				m, value = match{n, reps[0]}, 1
 			}
 		}
