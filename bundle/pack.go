@@ -30,7 +30,8 @@ const (
 	tableShift = 18      // 256 KiB: libraries that hold no code to speak of, but data
 	dataShift  = 20      // 1 MiB: other files are mostly read from one end to the other
 	packSize   = 1 << 20 // of a chunk that several files share
-	hopeless   = 50      // a chunk that loses less than one part in so many at first sight is not looked at closely
+	hopeless   = 40      // a chunk that loses one part in so many without looking for matches is looked at closely
+	hardly     = 10      // so is one that loses one part in so many at a quick look
 	worthwhile = 32      // a chunk is stored compressed when that saves at least one part in so many
 
 	smallCode = 32 << 10  // programs up to this size share a chunk
@@ -190,9 +191,13 @@ func (c *compressor) compress(raw []byte, code bool) packedChunk {
 	}
 	p := packedChunk{digest: sha256.Sum256(raw)}
 	most := len(raw) - len(raw)/worthwhile - 1
-	// What hardly shrinks is mostly pictures and sound: to look closely would cost much and gain nothing.
-	c.room = c.quick.EncodeAll(raw, c.room[:0])
-	if len(c.room) <= len(raw)-len(raw)/hopeless {
+	// What hardly shrinks is mostly pictures and sound: to look closely would cost much and gain next to nothing over the quick look.
+	closely := zstdpack.Shrinks(raw, hopeless)
+	if !closely {
+		c.room = c.quick.EncodeAll(raw, c.room[:0])
+		closely = len(c.room) <= len(raw)-len(raw)/hardly
+	}
+	if closely {
 		from := raw
 		if code {
 			c.code = append(c.code[:0], raw...)

@@ -13,12 +13,12 @@ type match struct {
 }
 
 const (
-	hash4Log = 16
+	hash4Log = 18 // at most; less for small chunks, see find
 	hash3Log = 14
 	none     = -1
 	maxDepth = 5 // nodes that are looked at for a position
 	margin   = 32
-	ahead = 8   // positions that touch is before insert; at most what padding has less four
+	ahead    = 8   // positions that touch is before insert; at most what padding has less four
 	maxFound = 8   // matches of a position: one for each node, one by the hash of three bytes, and rounded up to a power of two
 	enough   = 512 // a match of this length is taken without looking for a better one
 )
@@ -33,6 +33,7 @@ type finder struct {
 	head3 []int32
 	sons  []int32 // two for each position: with smaller and with larger bytes
 
+	shift4  uint   // makes a hash an index of head4
 	touched uint32 // makes the compiler keep what touch reads
 
 	starts []int32 // by position: where its matches begin in found; one more for the end
@@ -74,7 +75,9 @@ func (f *finder) find(buf []byte) {
 	if f.head4 == nil {
 		f.head4, f.head3 = make([]int32, 1<<hash4Log), make([]int32, 1<<hash3Log)
 	}
-	for i := range f.head4 {
+	// As many trees as positions, within limits: what is in a tree by chance has to be passed on the way to the rest.
+	f.shift4 = uint(32 - min(max(bits.Len(uint(n-1)), 12), hash4Log))
+	for i := range f.head4[:1<<(32-f.shift4)] {
 		f.head4[i] = none
 	}
 	for i := range f.head3 {
@@ -110,7 +113,7 @@ func (f *finder) find(buf []byte) {
 //
 //go:norace
 func (f *finder) touch(i int) uint32 {
-	p := max(f.head4[f.bytes.load32(i)*2654435761>>(32-hash4Log)], 0)
+	p := max(f.head4[f.bytes.load32(i)*2654435761>>f.shift4], 0)
 	return uint32(f.sons[2*p]) + f.bytes.load32(int(p))
 }
 
@@ -121,7 +124,7 @@ func (f *finder) insert(i int) {
 	b := f.bytes
 	most := min(f.size-i, maxMatch)
 	v := b.load32(i)
-	h4 := v * 2654435761 >> (32 - hash4Log)
+	h4 := v * 2654435761 >> f.shift4
 	h3 := v << 8 * 506832829 >> (32 - hash3Log)
 	best := minMatch - 1
 	limit := min(most, enough)
