@@ -31,7 +31,7 @@ const (
 	dataShift  = 20      // 1 MiB: other files are mostly read from one end to the other
 	packSize   = 1 << 20 // of a chunk that several files share
 	hopeless   = 40      // a chunk that loses one part in so many without looking for matches is looked at closely
-	hardly     = 10      // so is one that loses one part in so many at a quick look
+	hardly     = 20      // so is one that loses one part in so many at a quick look
 	worthwhile = 32      // a chunk is stored compressed when that saves at least one part in so many
 
 	smallCode = 32 << 10  // programs up to this size share a chunk
