@@ -6,7 +6,7 @@ package zstdpack
 
 import "unsafe"
 
-// The inner loops of the finder and the parser read the buffer without the checks of the compiler, which would cost a tenth of the time. All such
+// The inner loops of the finder and the parser read the buffer without the checks of the compiler, which would cost a fifth of the time. All such
 // reads are here. What makes them right is said at padding; the build tag zstdpack_safe puts the checked ones of load_safe.go in their place, with
 // which the tests find any that is not.
 
