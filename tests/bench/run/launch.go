@@ -149,11 +149,3 @@ func launchAlone(b *bench, ctx context.Context, r *result) error {
 	}
 	return nil
 }
-
-// flatpak prepares an application of the tiny program in an empty runtime, and returns how it is started.
-func (b *bench) flatpak(context.Context) ([]string, error) {
-	if _, err := exec.LookPath("flatpak"); err != nil {
-		return nil, errors.New("it is not installed")
-	}
-	return nil, errors.New("not tried")
-}

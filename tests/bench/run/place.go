@@ -182,13 +182,15 @@ func newBench(s *settings, root *rootHelper) (*bench, error) {
 	b.env = []string{
 		"HOME=" + filepath.Join(b.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(b.dir, "run"), "TMPDIR=" + filepath.Join(b.dir, "tmp"),
 		"GLICK_STUB_DIR=" + filepath.Join(s.Work, "bin"), "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LANG=C.UTF-8",
-		"DBUS_SESSION_BUS_ADDRESS=unix:path=" + filepath.Join(b.dir, "bus"),
+		"DBUS_SESSION_BUS_ADDRESS=" + b.busAddress(),
 	}
 	if err := b.startBus(); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
 }
+
+func (b *bench) busAddress() string { return "unix:path=" + filepath.Join(b.dir, "bus") }
 
 // startBus starts a session bus on which nothing is started by being asked for, if there is a program for it.
 func (b *bench) startBus() error {
