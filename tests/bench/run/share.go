@@ -25,7 +25,7 @@ func (b *bench) libraryBundle(ctx context.Context, name string) (string, error) 
 		err := errors.Join(
 			b.addInside(tree),
 			os.MkdirAll(filepath.Join(tree, "lib"), 0o755),
-			os.WriteFile(filepath.Join(tree, libraryName), text(50, librarySize), 0o644),
+			os.WriteFile(filepath.Join(tree, libraryName), noise(50, librarySize), 0o644),
 			os.WriteFile(filepath.Join(tree, "own"), text(uint64(len(name)), 100<<10), 0o644))
 		if err != nil {
 			return err
@@ -57,6 +57,10 @@ func sharedLibrary(b *bench, ctx context.Context, r *result) error {
 		if err := forget(file); err != nil {
 			return err
 		}
+		left, err := resident(file)
+		if err != nil {
+			return err
+		}
 		m, err := b.begin(b.inBundle(ctx, file, "", "map", filepath.Join(b.prefix, libraryName)))
 		if err != nil {
 			return err
@@ -68,6 +72,10 @@ func sharedLibrary(b *bench, ctx context.Context, r *result) error {
 		if own, err = resident(file); err != nil {
 			return err
 		}
+		if left > 0 {
+			r.note("%.0f kB of %s were in memory before its start", float64(left)/1e3, filepath.Base(file))
+		}
+		own -= min(left, own)
 	}
 	var shares float64
 	for _, m := range mappers {

@@ -22,12 +22,17 @@ const (
 
 // text fills with what compresses to about half, the same for the same seed.
 func text(seed uint64, size int) []byte {
+	return []byte(hex.EncodeToString(noise(seed, (size+1)/2)))[:size]
+}
+
+// noise fills with what does not compress, the same for the same seed.
+func noise(seed uint64, size int) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
-	raw := make([]byte, (size+1)/2)
-	for i := range raw {
-		raw[i] = byte(r.Uint32())
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(r.Uint32())
 	}
-	return []byte(hex.EncodeToString(raw))[:size]
+	return data
 }
 
 // generate makes a tree of a bundle that holds this program and count files of at most size bytes.
