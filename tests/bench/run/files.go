@@ -73,13 +73,6 @@ func warmFiles(b *bench, ctx context.Context, r *result) error {
 	if err := add(peer, b.command(ctx, "sh"), plain); err != nil {
 		return err
 	}
-	if mounted, err := b.squashfuse(ctx, tree, "files"); err == nil {
-		if err := add("squashfuse", b.command(ctx, "sh"), filepath.Join(mounted, "data")); err != nil {
-			return err
-		}
-	} else {
-		r.note("without squashfuse: %v", err)
-	}
 	for _, walk := range walks {
 		var cs []contender
 		for _, w := range who {
@@ -171,14 +164,4 @@ func (b *bench) ext4(ctx context.Context, tree string) error {
 		return err
 	}
 	return b.root.ask(askExt4)
-}
-
-// squashfuse shows a tree, packed with mksquashfs, in a folder, which it returns.
-func (b *bench) squashfuse(ctx context.Context, tree, name string) (string, error) {
-	image, err := b.squashfs(ctx, tree, name)
-	if err != nil {
-		return "", err
-	}
-	at := filepath.Join(b.dir, name+".mounted")
-	return at, b.mountSquashfuse(ctx, image, at)
 }

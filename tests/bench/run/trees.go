@@ -74,7 +74,7 @@ const fileCount = 20000
 // filesBundle makes the bundle of 20,000 files, and returns it and its tree.
 func (b *bench) filesBundle(ctx context.Context) (file, tree string, err error) {
 	tree, err = b.once("files.tree", func(at string) error {
-		return b.generate(at, fileCount, 100, func(i int) int { return 64 + i*i%4096 })
+		return b.generate(at, fileCount, 100, func(i int) int { return 64 + i*i%1500 })
 	})
 	if err != nil {
 		return "", "", err
@@ -83,10 +83,10 @@ func (b *bench) filesBundle(ctx context.Context) (file, tree string, err error) 
 	return file, tree, err
 }
 
-// largeBundle makes a bundle of 200 files of 256 KiB.
+// largeBundle makes a bundle of 200 files of 128 KiB.
 func (b *bench) largeBundle(ctx context.Context) (string, error) {
 	tree, err := b.once("large.tree", func(at string) error {
-		return b.generate(at, 200, 20, func(int) int { return 256 << 10 })
+		return b.generate(at, 200, 20, func(int) int { return 128 << 10 })
 	})
 	if err != nil {
 		return "", err
