@@ -48,6 +48,9 @@ func unpack() {
 		if !decode(pointer(from), packed, pointer(addr), raw) {
 			unpackDies()
 		}
+		if *(*uintptr)(unsafe.Add(hole, 8*HoleCode)) != 0 {
+			decodeCalls(pointer(addr), raw)
+		}
 		if prot := *(*uintptr)(unsafe.Add(hole, 8*HoleProt)); prot != readWrite {
 			if failed(call(syscall.SYS_MPROTECT, addr, size, prot, 0, 0, 0)) {
 				unpackDies()
@@ -61,6 +64,28 @@ func unpackDies() {
 	call(syscall.SYS_WRITE, 2, uintptr(unsafe.Pointer(&unpackFailed[0])), uintptr(len(unpackFailed)), 0, 0, 0)
 	for {
 		call(syscall.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)
+	}
+}
+
+// decodeCalls undoes EncodeCalls.
+//
+//go:nosplit
+func decodeCalls(code unsafe.Pointer, size uintptr) {
+	n := int64(size)
+	for i := int64(0); i+callSize <= n; i++ {
+		if !isCall(*(*byte)(unsafe.Add(code, i))) {
+			continue
+		}
+		field := (*int32)(unsafe.Add(code, i+1))
+		next, v := i+callSize, int64(*field)
+		switch {
+		case 0 <= v && v < n:
+			v -= next
+		case -next <= v && v < 0:
+			v += n
+		}
+		*field = int32(v)
+		i += callSize - 1
 	}
 }
 

@@ -72,3 +72,34 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestCalls(t *testing.T) {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	edges := []byte{0xe8, 0, 0, 0, 0, 0xe9, 0xff, 0xff, 0xff, 0xff, 0xe8, 11, 0, 0, 0, 0xe8, 0x10, 0, 0, 0, 0xe9, 0xff, 0xff, 0xff, 0x7f, 0xe8, 0, 0, 0, 0x80, 0xe8}
+	for name, raw := range map[string][]byte{"program": self[:1<<20], "edges": edges, "short": {0xe8, 1, 2}, "empty": nil} {
+		code := bytes.Clone(raw)
+		EncodeCalls(code)
+		if name == "program" && bytes.Equal(code, raw) {
+			t.Errorf("%s: nothing has changed", name)
+		}
+		decodeCalls(unsafe.Pointer(unsafe.SliceData(code)), uintptr(len(code)))
+		if !bytes.Equal(code, raw) {
+			t.Errorf("%s: not the same", name)
+		}
+	}
+}
+
+func FuzzCalls(f *testing.F) {
+	f.Add([]byte{0xe8, 1, 0, 0, 0, 0xe9, 0xfb, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		code := bytes.Clone(raw)
+		EncodeCalls(code)
+		decodeCalls(unsafe.Pointer(unsafe.SliceData(code)), uintptr(len(code)))
+		if !bytes.Equal(code, raw) {
+			t.Fatal("not the same")
+		}
+	})
+}

@@ -183,6 +183,11 @@ func (p *program) pack() ([]byte, error) {
 	table := []uint64{premain.LayoutMagic, uint64(len(holes))}
 	for _, h := range holes {
 		raw := bytes.TrimRight(h.segment.bytes(h.addr, h.size), "\x00")
+		code := uint64(0)
+		if h.segment.flags&elf.PF_X != 0 && p.machine == elf.EM_X86_64 {
+			premain.EncodeCalls(raw)
+			code = 1
+		}
 		block, err := compress(raw)
 		if err != nil {
 			return nil, err
@@ -190,6 +195,7 @@ func (p *program) pack() ([]byte, error) {
 		word := [premain.HoleWords]uint64{
 			premain.HoleAddr: h.addr, premain.HoleSize: h.size, premain.HoleProt: protection(h.segment.flags),
 			premain.HolePacked: blockAddr + uint64(len(blocks)), premain.HolePackedSize: uint64(len(block)), premain.HoleRaw: uint64(len(raw)),
+			premain.HoleCode: code,
 		}
 		table = append(table, word[:]...)
 		blocks = append(blocks, block...)
