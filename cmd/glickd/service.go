@@ -84,9 +84,15 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		}
 	})
 	parts.Go(func() {
-		err := session.Serve(ctx, session.Options{
-			Log: log, Changed: s.changed, Plan: launch.Answer, Succession: succession(log), Replace: replace,
-		})
+		o := session.Options{Log: log, Changed: s.changed, Plan: launch.Answer, Succession: succession(log), Replace: replace}
+		if s.bus != nil && s.bus.managed() {
+			o.Started = func(folder string, i session.Instance) {
+				if err := s.bus.place(folder, i); err != nil {
+					log.Warn("an instance stays where it was started", "folder", folder, "error", err)
+				}
+			}
+		}
+		err := session.Serve(ctx, o)
 		if errors.Is(err, session.ErrReplaced) {
 			end()
 			return

@@ -188,8 +188,14 @@ func (c *Client) read() {
 func (c *Client) ask(packet []byte, files []*os.File, each func(message)) error {
 	c.asking.Lock()
 	defer c.asking.Unlock()
-	timer := time.NewTimer(answerPeriod)
-	defer timer.Stop()
+	if err := c.request(packet, files); err != nil {
+		return err
+	}
+	return c.answers(each)
+}
+
+// request sends a request. The caller holds asking.
+func (c *Client) request(packet []byte, files []*os.File) error {
 	_ = c.conn.file.SetWriteDeadline(time.Now().Add(answerPeriod))
 	if err := c.send(packet, files, nil); err != nil {
 		select {
@@ -206,6 +212,13 @@ func (c *Client) ask(packet []byte, files []*os.File, each func(message)) error 
 		}
 		return fmt.Errorf("cannot ask the holder of open files: %w", err)
 	}
+	return nil
+}
+
+// answers waits until a request is done. Items that come before are given to each. The caller holds asking.
+func (c *Client) answers(each func(message)) error {
+	timer := time.NewTimer(answerPeriod)
+	defer timer.Stop()
 	for {
 		select {
 		case m := <-c.replies:
@@ -293,6 +306,24 @@ func (c *Client) Put(item Item) error {
 		return err
 	}
 	return c.ask(packet, item.Files, nil)
+}
+
+// PutSoon is Put in two steps: when it returns the holder has the item or is sure to get it, even if this process is killed at
+// once. The error of the returned function, which must be called and waits for the holder's answer, is that of Put.
+func (c *Client) PutSoon(item Item) (func() error, error) {
+	packet, err := item.encode()
+	if err != nil {
+		return nil, err
+	}
+	c.asking.Lock()
+	if err := c.request(packet, item.Files); err != nil {
+		c.asking.Unlock()
+		return nil, err
+	}
+	return func() error {
+		defer c.asking.Unlock()
+		return c.answers(nil)
+	}, nil
 }
 
 // Drop makes the holder let go of items. Names that it does not have do not matter.

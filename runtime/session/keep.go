@@ -113,6 +113,30 @@ func (k *keeper) put(item hold.Item) {
 	}
 }
 
+// putSoon is put that does not wait for the holder: the item gets there also if this process is killed at once.
+func (k *keeper) putSoon(item hold.Item) {
+	if k == nil {
+		return
+	}
+	item.Data = append([]byte{keptVersion}, item.Data...)
+	k.mu.Lock()
+	k.items[item.Name] = item
+	if k.client == nil {
+		k.mu.Unlock()
+		return
+	}
+	answer, err := k.client.PutSoon(item)
+	go func() {
+		defer k.mu.Unlock()
+		if err == nil {
+			err = answer()
+		}
+		if err != nil && !errors.Is(err, hold.ErrLost) {
+			k.log.Error("a running application would not survive the end of this service", "item", item.Name, "error", err)
+		}
+	}()
+}
+
 func (k *keeper) drop(name string) {
 	if k == nil {
 		return
@@ -402,7 +426,7 @@ func (s *service) keepTree(key bundlefs.Key, own *os.File, path string) {
 }
 
 func (s *service) keepInstance(i *instance, device *os.File) {
-	s.keeper.put(hold.Item{
+	s.keeper.putSoon(hold.Item{
 		Name: keptInstance + i.name, Live: true, Data: append(i.key[:], i.encode()...), Files: []*os.File{device},
 	})
 }

@@ -39,6 +39,7 @@ const (
 type service struct {
 	log     bundlefs.Logger
 	changed func()
+	started func(name string, i Instance)
 	plan    func(*bundle.Tree, Request) ([]byte, error)
 	dir     string // $XDG_RUNTIME_DIR/glick
 	mount   string // the file system in it
@@ -84,7 +85,7 @@ func Serve(ctx context.Context, o Options) error {
 	defer lock.Close()
 
 	s := &service{
-		log: o.Log, changed: o.Changed, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
+		log: o.Log, changed: o.Changed, started: o.Started, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
 		files:     bundlefs.New(bundlefs.Options{Log: o.Log}),
 		instances: make(map[string]*instance),
 		numbers:   make(map[string]numbering),
@@ -523,10 +524,13 @@ func (s *service) serve(c *conn, i *instance, kind byte, answer string) error {
 	i.live = true
 	i.Started = time.Now()
 	s.mu.Unlock()
-	s.log.Info("instance started", "id", i.ID, "pid", i.PID, "folder", i.name)
 	// From here on a successor knows it.
 	s.keepInstance(i, device)
 	err = c.send(replyServing, "")
+	s.log.Info("instance started", "id", i.ID, "pid", i.PID, "folder", i.name)
+	if s.started != nil {
+		s.started(i.name, i.Instance)
+	}
 	s.tell()
 	go s.follow(i, device)
 	return err

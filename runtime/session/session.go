@@ -24,6 +24,8 @@ type Options struct {
 	Log bundlefs.Logger
 	// Changed, when set, is called after an instance has started or ended, never twice at the same time.
 	Changed func()
+	// Started, when set, is called after an instance has started, with the name of its folder; several calls may be under way.
+	Started func(name string, i Instance)
 	// Ready, when set, is called once the service takes instances.
 	Ready func()
 	// Plan, when set, makes the image of a plan for a process that starts a bundle the fast way (see package premain). An
