@@ -18,19 +18,30 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// area is a part of the data folder whose readers are told of changes in one way.
+// area is a part of what we show, named by the first word of the paths in it. Each has a folder of its own, and readers
+// that are told of changes in one way.
 type area string
 
 const (
-	noArea      area = ""
-	entriesArea area = "applications"
-	iconsArea   area = "icons"
-	typesArea   area = "mime"
-	busArea     area = "dbus-1"
-	infoArea    area = "metainfo"
+	noArea        area = ""
+	entriesArea   area = "applications"
+	iconsArea     area = "icons"
+	typesArea     area = "mime"
+	busArea       area = "dbus-1"
+	infoArea      area = "metainfo"
+	searchArea    area = "gnome-shell"
+	pagesArea     area = "man"
+	bashArea      area = "bash-completion"
+	zshArea       area = "zsh"
+	fishArea      area = "fish"
+	fontsArea     area = "fonts"
+	commandsArea  area = "bin"       // not in the data folder
+	autostartArea area = "autostart" // nor this one
 )
 
-var areas = []area{entriesArea, iconsArea, typesArea, busArea, infoArea}
+var areas = []area{
+	entriesArea, iconsArea, typesArea, busArea, infoArea, searchArea, pagesArea, bashArea, zshArea, fishArea, fontsArea, commandsArea, autostartArea,
+}
 
 // toolTime is far more than the tools that build the desktop's caches take; one that hangs must not stop us.
 const toolTime = 30 * time.Second
@@ -43,39 +54,58 @@ func areaOf(p string) area {
 	return noArea
 }
 
-// tell makes running programs see that an area of the data folder has changed. What is not installed here has no
-// readers, so that a missing tool is not an error.
-func (a area) tell(ctx context.Context, dataHome string) error {
-	dir := filepath.Join(dataHome, string(a))
+// file gives the place of a file, or of a folder, that we show.
+func (o Options) file(p string) string {
+	first, rest, _ := strings.Cut(p, "/")
+	switch area(first) {
+	case commandsArea:
+		return filepath.Join(o.BinHome, rest)
+	case autostartArea:
+		return filepath.Join(o.ConfigHome, p)
+	}
+	return filepath.Join(o.DataHome, p)
+}
+
+// tell makes running programs see that an area has changed. What is not installed here has no readers, so that a
+// missing tool is not an error. Readers of the other areas look by themselves.
+func (a area) tell(ctx context.Context, o Options) error {
+	dir := o.file(string(a))
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && a != busArea {
 		return nil
 	}
 	switch a {
 	case entriesArea:
-		return runTool(ctx, "update-desktop-database", "-q", dir)
+		return runTool(ctx, o, "update-desktop-database", "-q", dir)
 	case typesArea:
 		if _, err := os.Stat(filepath.Join(dir, "packages")); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		return runTool(ctx, "update-mime-database", dir)
+		return runTool(ctx, o, "update-mime-database", dir)
 	case iconsArea:
 		// GTK and GNOME Shell look at the time of the theme's folder only.
-		theme := filepath.Join(dir, "hicolor")
-		now := time.Now()
-		if err := os.Chtimes(theme, now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := o.disk().touch(filepath.Join(dir, "hicolor")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	case busArea:
+		if o.System {
+			return nil // the buses of all sessions watch the folder; root's is not among them
+		}
+		if err := o.disk().step("reload", dir); err != nil {
+			return err
+		}
 		return reloadBus(ctx)
 	}
 	return nil
 }
 
 // runTool runs a program of the desktop, if it is there.
-func runTool(ctx context.Context, name string, args ...string) error {
+func runTool(ctx context.Context, o Options, name string, args ...string) error {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return nil
+	}
+	if err := o.disk().step("run", path); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()
@@ -122,19 +152,15 @@ func sessionBus(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-// generated tells whether an area has the files that the desktop's tools make of it.
-func (a area) generated(dataHome string) bool {
-	var name string
+// generated names the tool of an area, and the file that it always makes: ok is false for areas that have none.
+func (a area) generated(o Options) (tool, file string, ok bool) {
 	switch a {
 	case entriesArea:
-		name = "applications/mimeinfo.cache"
+		return "update-desktop-database", filepath.Join(o.DataHome, "applications/mimeinfo.cache"), true
 	case typesArea:
-		name = "mime/mime.cache"
-	default:
-		return false
+		return "update-mime-database", filepath.Join(o.DataHome, "mime/mime.cache"), true
 	}
-	_, err := os.Lstat(filepath.Join(dataHome, name))
-	return err == nil
+	return "", "", false
 }
 
 // mimeGenerated are the files that update-mime-database writes beside the folders of the types.
@@ -145,35 +171,41 @@ var mimeGenerated = []string{
 
 // sweep removes the generated files of an area in which nothing is left that they could be made of. It is called only
 // for areas that had none before us.
-func (a area) sweep(dataHome string) {
-	dir := filepath.Join(dataHome, string(a))
+func (a area) sweep(o Options) error {
+	dir := filepath.Join(o.DataHome, string(a))
+	d := o.disk()
 	switch a {
 	case entriesArea:
 		// One that lists entries of others may have been made for them meanwhile.
 		name := filepath.Join(dir, "mimeinfo.cache")
 		if data, err := os.ReadFile(name); err == nil && !bytes.Contains(data, []byte("=")) {
-			_ = os.Remove(name)
+			return d.remove(name)
 		}
 	case typesArea:
 		if entries, err := os.ReadDir(filepath.Join(dir, "packages")); err == nil && len(entries) > 0 {
-			return
+			return nil
 		}
 		for _, name := range mimeGenerated {
-			_ = os.Remove(filepath.Join(dir, name))
+			if err := d.remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
 		}
 		types, _ := filepath.Glob(filepath.Join(dir, "*", "*.xml"))
 		for _, t := range types {
 			data, err := os.ReadFile(t)
 			if err == nil && bytes.Contains(data, []byte("Created automatically by update-mime-database")) {
-				_ = os.Remove(t)
+				if err := d.remove(t); err != nil {
+					return err
+				}
 			}
 		}
 		if entries, err := os.ReadDir(dir); err == nil {
 			for _, e := range entries {
 				if e.IsDir() && e.Name() != "packages" {
-					_ = os.Remove(filepath.Join(dir, e.Name())) // only when empty
+					_ = d.remove(filepath.Join(dir, e.Name())) // only when empty
 				}
 			}
 		}
 	}
+	return nil
 }

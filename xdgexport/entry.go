@@ -37,6 +37,7 @@ var (
 var (
 	actionName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 	localised  = regexp.MustCompile(`^([A-Za-z0-9-]+)\[([A-Za-z0-9_.@-]{1,40})\]$`)
+	dotted     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*){2,}$`)
 	iconName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
 	wmClass    = regexp.MustCompile(`^[\pL\pN ._:;/+*()@-]{1,200}$`)
 )
@@ -44,7 +45,7 @@ var (
 // planEntries shows the desktop entries that carry the bundle's name. Without any, the one that every bundle has for
 // file managers becomes the application's.
 func (p *planner) planEntries() {
-	p.each("share/applications", ".desktop", func(stem, origin string, data []byte) {
+	p.each("share/applications", ".desktop", maxEntry, func(stem, origin string, data []byte) {
 		p.planEntry(stem, origin, data)
 	})
 	if !p.paths["applications/"+p.id+".desktop"] {
@@ -68,7 +69,76 @@ func (p *planner) planEntry(stem, origin string, data []byte) {
 		p.leave(origin, err.Error())
 		return
 	}
-	p.add("applications/"+stem+".desktop", origin, content)
+	if p.add("applications/"+stem+".desktop", origin, content) {
+		p.entries[stem] = true
+	}
+}
+
+// planAutostart shows what is to be started with the session: entries of the bundle for that, or its main program. It
+// does so only when the user wants it.
+func (p *planner) planAutostart() {
+	if !slices.Contains(p.o.Autostart, p.id) {
+		return
+	}
+	if p.o.ConfigHome == "" {
+		p.leave("autostart", "there is no folder for what is started with the session")
+		return
+	}
+	found := false
+	for _, dir := range []string{"etc/xdg/autostart", "share/autostart"} {
+		p.each(dir, ".desktop", maxEntry, func(stem, origin string, data []byte) {
+			content, notes, err := p.rewriteAutostart(data, stem)
+			p.leaveAll(origin, notes)
+			if err != nil {
+				p.leave(origin, err.Error())
+				return
+			}
+			found = p.add("autostart/"+stem+".desktop", origin, content) || found
+		})
+	}
+	if found {
+		return
+	}
+	const origin = ".xdg.desktop"
+	data, err := p.b.DesktopFile()
+	if err == nil {
+		var content []byte
+		if content, _, err = p.rewriteAutostart(data, p.id); err == nil {
+			p.add("autostart/"+p.id+".desktop", origin, content)
+			return
+		}
+	}
+	p.leave("autostart", err.Error())
+}
+
+// rewriteAutostart makes an entry that does nothing but start the program once, without a file.
+func (p *planner) rewriteAutostart(data []byte, stem string) ([]byte, []string, error) {
+	content, notes, err := p.rewriteEntry(stem, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := keyfile.Parse(content)
+	if err != nil {
+		return nil, nil, err
+	}
+	words, err := splitExec(f.Group(entryGroup).String("Exec"))
+	if err != nil {
+		return nil, nil, err
+	}
+	words = slices.DeleteFunc(words, fieldCode)
+	out := &keyfile.File{}
+	o := out.Add(entryGroup)
+	for _, key := range f.Group(entryGroup).Keys() {
+		switch key {
+		case "MimeType", "Actions", "DBusActivatable":
+		case "Exec":
+			o.Set(key, keyfile.Escape(joinExec(words)))
+		default:
+			value, _ := f.Group(entryGroup).Get(key)
+			o.Set(key, value)
+		}
+	}
+	return out.Bytes(), notes, nil
 }
 
 // rewriteEntry makes the entry that is shown of one in the bundle. stem is the name it will have.
@@ -95,6 +165,13 @@ func (p *planner) rewriteEntry(stem string, data []byte) (content []byte, notes 
 	o := out.Add(entryGroup)
 	o.Set("Type", "Application")
 	copyKeys(o, g)
+	if class := o.String("StartupWMClass"); class != "" {
+		// Windows of other applications must not appear as this one's.
+		if dotted.MatchString(class) && !allowedName(class, p.id) || !allowedName(class, p.id) && printable(class) && p.ask(askEntry, class) != "" {
+			o.Delete("StartupWMClass")
+			notes = append(notes, fmt.Sprintf("the windows of the class %s belong to another application", class))
+		}
+	}
 
 	// What it starts.
 	activatable := g.String("DBusActivatable") == "true" && p.names[stem]
@@ -146,7 +223,7 @@ func (p *planner) rewriteEntry(stem string, data []byte) (content []byte, notes 
 	if len(actions) > 0 {
 		o.SetList("Actions", actions)
 	}
-	o.Set("X-Glick-Id", p.id)
+	o.Set(mark, p.id)
 	return out.Bytes(), notes, nil
 }
 

@@ -39,27 +39,11 @@ func (p *planner) planIcons() {
 			}
 			dir := path.Join(theme, size, context)
 			for _, e := range p.tree.list(dir, isIcon) {
-				origin := path.Join(dir, e.name)
-				stem := strings.TrimSuffix(e.name, path.Ext(e.name))
-				if !allowedName(stem, p.id) {
-					p.leave(origin, notItsName)
-					continue
-				}
 				if n++; n > maxIcons {
-					p.leave(origin, "the bundle has too many icons")
+					p.leave(theme, "the bundle has too many icons")
 					return
 				}
-				data, err := p.tree.read(e.node, maxContent)
-				if err == nil {
-					err = checkIcon(data, path.Ext(e.name))
-				}
-				if err != nil {
-					p.leave(origin, err.Error())
-					continue
-				}
-				if p.add(path.Join("icons/hicolor", size, context, e.name), origin, data) && context == "apps" {
-					p.icons[stem] = true
-				}
+				p.planIcon(path.Join("icons/hicolor", size, context), path.Join(dir, e.name), e, context)
 			}
 		}
 	}
@@ -68,11 +52,41 @@ func (p *planner) planIcons() {
 	}
 }
 
+func (p *planner) planIcon(folder, origin string, e entry, context string) {
+	ext := path.Ext(e.name)
+	stem := strings.TrimSuffix(e.name, ext)
+	name := stem
+	if own := p.renamed[stem]; own != "" && context == "mimetypes" {
+		name = own
+	}
+	if why := p.mayUse(name); why != "" {
+		p.leave(origin, why)
+		return
+	}
+	data, err := p.tree.read(e.node, maxContent)
+	if err == nil {
+		data, err = checkIcon(data, ext)
+	}
+	if err != nil {
+		p.leave(origin, err.Error())
+		return
+	}
+	if !p.add(path.Join(folder, name+ext), origin, data) {
+		return
+	}
+	switch context {
+	case "apps":
+		p.icons[name] = true
+	case "mimetypes":
+		p.typeIcon[name] = true
+	}
+}
+
 // planOwnIcons shows the icons that every bundle has for file managers as those of the application.
 func (p *planner) planOwnIcons() {
 	show := func(folder, origin, ext string, data []byte, err error) {
 		if err == nil && len(data) > 0 {
-			err = checkIcon(data, ext)
+			data, err = checkIcon(data, ext)
 		}
 		switch {
 		case err != nil:
@@ -96,19 +110,21 @@ func isIcon(name string) bool {
 	return strings.HasSuffix(name, ".png") || strings.HasSuffix(name, ".svg")
 }
 
-// checkIcon accepts pictures that are what their names say and that are safe to draw.
-func checkIcon(data []byte, ext string) error {
+// checkIcon accepts pictures that are what their names say and that are safe to draw, and gives what is shown of them.
+func checkIcon(data []byte, ext string) ([]byte, error) {
 	switch ext {
 	case ".png":
 		c, err := png.DecodeConfig(bytes.NewReader(data))
 		if err != nil {
-			return errors.New("it is not a PNG picture")
+			return nil, errors.New("it is not a PNG picture")
 		}
 		if c.Width < 1 || c.Height < 1 || c.Width > maxPixels || c.Height > maxPixels {
-			return fmt.Errorf("it has %d×%d pixels, at most %d×%d are shown", c.Width, c.Height, maxPixels, maxPixels)
+			return nil, fmt.Errorf("it has %d×%d pixels, at most %d×%d are shown", c.Width, c.Height, maxPixels, maxPixels)
 		}
+		return data, nil
 	case ".svg":
-		return checkXML(data, "svg")
+		out, _, err := rewriteXML(data, svgRules)
+		return out, err
 	}
-	return nil
+	return nil, errors.New("it is neither a PNG nor an SVG picture")
 }

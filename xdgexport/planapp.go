@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"glick.org/glick/bundle"
@@ -15,11 +16,12 @@ import (
 
 // What one bundle may show at most. Real applications stay far below.
 const (
-	maxContent  = 4 << 20 // one file
-	maxTotal    = 64 << 20
+	maxContent  = 4 << 20  // one file, in bytes
+	maxTotal    = 64 << 20 // all files together, in bytes
 	maxPerKind  = 128
 	maxIcons    = 512
 	maxNameSize = 200
+	maxLeft     = 1000
 )
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
@@ -35,78 +37,163 @@ func allowedName(name, id string) bool {
 
 const notItsName = "the name is not the bundle's id and does not begin with it"
 
+// mark is in every text file that we make and that starts something, with the application's id. A file that has it was
+// made by us, whatever became of it since.
+const mark = "X-Glick-Id"
+
+// marked tells whether a file says that it was made by us for an application; for any when id is empty.
+func marked(data []byte, id string) bool {
+	for text := range strings.Lines(string(data)) {
+		rest, ok := strings.CutPrefix(strings.TrimPrefix(text, "# "), mark+"=")
+		if ok && (id == "" || strings.TrimRight(rest, "\r\n") == id) {
+			return true
+		}
+	}
+	return false
+}
+
 // planner collects what one bundle shows.
 type planner struct {
 	id    string
+	o     Options
 	b     *bundle.Bundle
 	tree  tree
 	start starter
+	s     *surroundings
 
-	files []File
-	left  []LeftOut
-	paths map[string]bool
-	total int
-	icons map[string]bool // names of the bundle's icons that are shown
-	names map[string]bool // D-Bus names that are
+	files  []File
+	left   []LeftOut
+	asked  []answer
+	claims []string
+	paths  map[string]bool
+	total  int
+
+	packages []typePackage
+	icons    map[string]bool   // names of the bundle's icons for applications that are shown
+	renamed  map[string]string // icons of its own types: the names that they get
+	typeIcon map[string]bool   // those of the new names that are shown
+	names    map[string]bool   // D-Bus names that are shown
+	entries  map[string]bool   // names of desktop entries that are shown
+	commands map[string]bool   // commands that are shown
 }
 
-// planApp derives the files of one application. The error is that of a bundle that could not be read; it is among what
-// is left out as well.
-func planApp(a apps.App, o Options) ([]File, []LeftOut, error) {
-	p := &planner{id: a.ID, paths: map[string]bool{}, icons: map[string]bool{}, names: map[string]bool{}}
+// planApp derives the files of one application. What it had claimed before is free again for the time. A bundle that
+// could not be read gets a record that does not count the next time.
+func planApp(a apps.App, s *surroundings) ([]File, *appRecord) {
+	s.release(a.ID)
+	p := &planner{
+		id: a.ID, o: s.o, s: s, paths: map[string]bool{}, icons: map[string]bool{}, names: map[string]bool{}, entries: map[string]bool{},
+		commands: map[string]bool{}, renamed: map[string]string{}, typeIcon: map[string]bool{},
+	}
 	f, err := os.Open(a.File)
 	if err == nil {
 		defer f.Close()
-		err = p.open(f, a, o)
+		err = p.open(f, a)
 	}
 	if err != nil {
 		p.leave(a.File, "it cannot be read: "+err.Error())
-		return nil, p.left, err
+		return nil, &appRecord{Left: p.left}
 	}
-	// Entries need to know which icons and services there are.
+	// Some need to know what others have shown: icons of types are renamed, entries have icons, types and services.
+	p.readTypes()
 	p.planIcons()
-	p.planServices()
 	p.planTypes()
-	p.planMetainfo()
+	p.planServices()
 	p.planEntries()
-	return p.files, p.left, nil
+	p.planAutostart()
+	p.planSearch()
+	p.planCommands()
+	p.planPages()
+	p.planCompletions()
+	p.planFonts()
+	p.planMetainfo()
+	return p.files, &appRecord{Key: appKey(a, s.o), Left: p.left, Asked: p.asked, Claims: p.claims}
 }
 
-func (p *planner) open(f *os.File, a apps.App, o Options) error {
+func (p *planner) open(f *os.File, a apps.App) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
+	}
+	if p.o.System && info.Mode().Perm()&0o004 == 0 {
+		return fmt.Errorf("other users of this computer may not read it")
 	}
 	if p.b, err = bundle.Read(f, info.Size()); err != nil {
 		return err
 	}
 	m := p.b.Manifest()
 	if m.ID != a.ID {
-		return fmt.Errorf("it has become another application, %s", m.ID)
+		return fmt.Errorf("%w, %s", errOther, m.ID)
 	}
 	t, err := p.b.Tree()
 	if err != nil {
 		return err
 	}
 	p.tree = tree{t, m.Prefix}
-	p.start = starter{glick: o.Glick, id: m.ID, main: path.Clean(m.Exec), tree: p.tree}
+	p.start = starter{glick: p.o.Glick, id: m.ID, main: path.Clean(m.Exec), tree: p.tree}
 	return nil
 }
 
 func (p *planner) leave(origin, reason string) {
-	if len(p.left) < 1000 {
+	if len(p.left) < maxLeft {
 		p.left = append(p.left, LeftOut{p.id, origin, reason})
 	}
 }
 
+// leaveAll notes several reasons down.
+func (p *planner) leaveAll(origin string, reasons []string) {
+	for _, r := range reasons {
+		p.leave(origin, r)
+	}
+}
+
+// ask asks about the world outside the bundle, and keeps the answer for the record.
+func (p *planner) ask(kind, what string) string {
+	q := kind + " " + what
+	a := p.s.answer(p.id, q)
+	if !slices.Contains(p.asked, answer{q, a}) {
+		p.asked = append(p.asked, answer{q, a})
+	}
+	return a
+}
+
+// claim takes something for this application alone; false when another one has it.
+func (p *planner) claim(what string) bool {
+	if p.ask(askClaim, what) != "" {
+		return false
+	}
+	if !slices.Contains(p.claims, what) {
+		p.s.grant(what, p.id)
+		p.claims = append(p.claims, what)
+	}
+	return true
+}
+
+// mayUse says why the application may not use a name: empty when it may.
+func (p *planner) mayUse(name string) string {
+	if !allowedName(name, p.id) {
+		return notItsName
+	}
+	if name != p.id {
+		if by := p.ask(askName, name); by != "" {
+			return "the name belongs to " + by
+		}
+	}
+	return ""
+}
+
 // add puts a file on the list, unless it is one too many.
 func (p *planner) add(name, origin string, content []byte) bool {
+	return p.addMode(name, origin, content, maxContent, 0o644)
+}
+
+func (p *planner) addMode(name, origin string, content []byte, most int, mode os.FileMode) bool {
 	switch {
 	case p.paths[name]:
 		p.leave(origin, "another file of the bundle has the same name already")
 		return false
-	case len(content) > maxContent:
-		p.leave(origin, fmt.Sprintf("it is too large (%d bytes, at most %d)", len(content), maxContent))
+	case len(content) > most:
+		p.leave(origin, fmt.Sprintf("it is too large (%d bytes, at most %d)", len(content), most))
 		return false
 	case p.total+len(content) > maxTotal:
 		p.leave(origin, "the bundle shows too much already")
@@ -114,59 +201,28 @@ func (p *planner) add(name, origin string, content []byte) bool {
 	}
 	p.paths[name] = true
 	p.total += len(content)
-	p.files = append(p.files, File{Path: name, Content: content, Mode: 0o644, App: p.id, Origin: origin})
+	p.files = append(p.files, File{Path: name, Content: content, Mode: mode, App: p.id, Origin: origin})
 	return true
 }
 
 // each reads the files of a folder of the tree whose names end in suffix and are allowed.
-func (p *planner) each(dir, suffix string, use func(stem, origin string, data []byte)) {
+func (p *planner) each(dir, suffix string, most int64, use func(stem, origin string, data []byte)) {
 	n := 0
 	for _, e := range p.tree.list(dir, func(name string) bool { return strings.HasSuffix(name, suffix) }) {
 		stem, origin := strings.TrimSuffix(e.name, suffix), path.Join(dir, e.name)
-		if !allowedName(stem, p.id) {
-			p.leave(origin, notItsName)
-			continue
-		}
 		if n++; n > maxPerKind {
-			p.leave(origin, "the bundle has too many of this kind")
+			p.leave(dir, "the bundle has too many of this kind")
+			return
+		}
+		if why := p.mayUse(stem); why != "" {
+			p.leave(origin, why)
 			continue
 		}
-		data, err := p.tree.read(e.node, maxContent)
+		data, err := p.tree.read(e.node, most)
 		if err != nil {
 			p.leave(origin, err.Error())
 			continue
 		}
 		use(stem, origin, data)
 	}
-}
-
-func (p *planner) planTypes() {
-	p.each("share/mime/packages", ".xml", func(stem, origin string, data []byte) {
-		content, notes, err := rewriteMIME(data, p.id)
-		for _, n := range notes {
-			p.leave(origin, n)
-		}
-		if err != nil {
-			p.leave(origin, err.Error())
-			return
-		}
-		p.add("mime/packages/"+stem+".xml", origin, content)
-	})
-}
-
-func (p *planner) planMetainfo() {
-	const origin = ".xdg.metainfo"
-	data, err := p.b.Metainfo()
-	if err != nil {
-		p.leave(origin, err.Error())
-		return
-	}
-	if len(data) == 0 {
-		return
-	}
-	if err := checkXML(data, "component"); err != nil {
-		p.leave(origin, err.Error())
-		return
-	}
-	p.add("metainfo/"+p.id+".metainfo.xml", origin, data)
 }

@@ -3,6 +3,7 @@
 package xdgexport
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 
@@ -14,24 +15,32 @@ var busName = regexp.MustCompile(`^[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0
 
 const serviceGroup = "D-BUS Service"
 
-// planServices shows D-Bus services under the bundle's own names. Only Name and Exec are taken over: User is for the
-// system bus, and a SystemdService would be a unit that the bundle does not have outside.
+// parseService reads a D-Bus service file. Only Name and Exec are taken over: User is for the system bus, and a
+// SystemdService would be a unit that the bundle does not have outside.
+func parseService(data []byte, id string) (name string, words []string, err error) {
+	f, err := keyfile.Parse(data)
+	if err != nil {
+		return "", nil, err
+	}
+	g := f.Group(serviceGroup)
+	name = g.String("Name")
+	if !allowedName(name, id) || !busName.MatchString(name) {
+		return "", nil, errors.New("the D-Bus name is not the bundle's id and does not begin with it")
+	}
+	words, err = splitExec(g.String("Exec"))
+	return name, words, err
+}
+
+// planServices shows D-Bus services under the bundle's own names.
 func (p *planner) planServices() {
-	p.each("share/dbus-1/services", ".service", func(_, origin string, data []byte) {
-		f, err := keyfile.Parse(data)
+	p.each("share/dbus-1/services", ".service", maxEntry, func(_, origin string, data []byte) {
+		name, words, err := parseService(data, p.id)
 		if err != nil {
 			p.leave(origin, err.Error())
 			return
 		}
-		g := f.Group(serviceGroup)
-		name, line := g.String("Name"), g.String("Exec")
-		if !allowedName(name, p.id) || !busName.MatchString(name) {
-			p.leave(origin, notItsName)
-			return
-		}
-		words, err := splitExec(line)
-		if err != nil {
-			p.leave(origin, err.Error())
+		if why := p.mayUse(name); why != "" {
+			p.leave(origin, why)
 			return
 		}
 		// A service's Exec has no field codes: a percent sign is one. The words are not for a desktop entry here.
@@ -44,6 +53,7 @@ func (p *planner) planServices() {
 		o := out.Add(serviceGroup)
 		o.Set("Name", name)
 		o.Set("Exec", joinShell(p.start.plain(program, words[1:])))
+		o.Set(mark, p.id)
 		if p.add("dbus-1/services/"+name+".service", origin, out.Bytes()) {
 			p.names[name] = true
 		}

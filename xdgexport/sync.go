@@ -3,15 +3,20 @@
 package xdgexport
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -21,19 +26,22 @@ import (
 )
 
 // planFormat changes when the same bundle would be shown in another way than before.
-const planFormat = 1
+const planFormat = 2
 
 // Result says what a sync has done.
 type Result struct {
-	Written, Removed []string // paths relative to the data folder, sorted
+	Written, Removed []string // paths as in File, sorted
 	Left             []LeftOut
+	// Aside are files of ours that the user had edited and that would start nothing any more: the absolute paths to which
+	// they were moved, in the folder glick/edited of the data folder.
+	Aside []string
 }
 
 // Changed tells whether anything was written or removed.
-func (r Result) Changed() bool { return len(r.Written)+len(r.Removed) > 0 }
+func (r Result) Changed() bool { return len(r.Written)+len(r.Removed)+len(r.Aside) > 0 }
 
-// Sync makes the data folder show the given applications and nothing else of ours, and tells the desktop. It waits
-// for other syncs of the same folder. After an error, or a crash, the next sync does the rest.
+// Sync makes the folders show the given applications and nothing else of ours, and tells the desktop. It waits for
+// other syncs of the same data folder. After an error, or a crash, the next sync does the rest.
 func Sync(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	res, err := syncNow(ctx, list, o)
 	if err != nil {
@@ -47,33 +55,44 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	list = slices.DeleteFunc(slices.Clone(list), func(a apps.App) bool { return !a.Default })
+	list = pick(list, o)
 	if len(list) == 0 {
 		// Nothing to show and nothing on record: leave no trace, not even a folder.
-		if _, err := os.Lstat(filepath.Join(o.DataHome, "glick", "exports.json")); errors.Is(err, fs.ErrNotExist) {
+		f := folder{dir: stateFolder(o.DataHome)}
+		if !exists(f.file()) && !exists(f.temp()) {
 			return Result{}, nil
 		}
 	}
-	dir, err := lockFolder(ctx, o.DataHome)
+	dir, err := lockFolder(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
 	defer dir.close()
-	s := &syncer{o: o, dir: dir, old: dir.load()}
+	s := newSyncer(o, dir)
 	s.compare(list)
 	res := Result{Left: s.left}
 	if s.idle() {
-		return res, nil
+		return res, s.tell(ctx)
 	}
-	if err := dir.save(s.intent()); err != nil {
-		return res, fmt.Errorf("cannot keep the record: %w", err)
+	// What is only to be removed is on record already; and a full disk must not keep things from being removed.
+	if len(s.puts) > 0 {
+		if err := dir.save(s.intent()); err != nil {
+			return res, fmt.Errorf("cannot keep the record: %w", err)
+		}
 	}
-	if res.Written, err = s.write(ctx); err != nil {
+	if err := s.cleanTemps(); err != nil {
+		return res, err
+	}
+	if res.Aside, err = s.setAside(); err != nil {
 		return res, err
 	}
 	if res.Removed, err = s.remove(); err != nil {
 		return res, err
 	}
+	if res.Written, err = s.write(ctx); err != nil {
+		return res, err
+	}
+	res.Left = s.left
 	toldErr := s.tell(ctx)
 	if err := s.finish(toldErr != nil); err != nil {
 		return res, fmt.Errorf("cannot keep the record: %w", err)
@@ -81,21 +100,29 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	return res, toldErr
 }
 
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
 // syncer carries one sync from step to step.
 type syncer struct {
-	o   Options
-	dir *folder
-	old *record // as loaded
+	o    Options
+	disk disk
+	dir  *folder
+	old  *record // as loaded
 
-	apps  map[string]appRecord
+	apps  map[string]*appRecord
 	files map[string]*fileRecord // what will be on record for the files that are wanted
 	left  []LeftOut
 
 	puts    []put    // files to write
 	gone    []string // files to remove
+	aside   []string // files to put aside
 	forget  bool     // files are to be taken off the record only
-	newDirs []string // made by us during this sync, relative
+	dirs    []string // made by us, absolute; those of this sync included
 	touched map[area]bool
+	listed  map[string]map[string]uint64 // inodes of the files in a folder, by name
 }
 
 type put struct {
@@ -103,166 +130,320 @@ type put struct {
 	replaces bool // a file of ours
 }
 
+func newSyncer(o Options, dir *folder) *syncer {
+	s := &syncer{
+		o: o, disk: o.disk(), dir: dir, old: dir.load(),
+		apps: map[string]*appRecord{}, files: map[string]*fileRecord{}, touched: map[area]bool{}, listed: map[string]map[string]uint64{},
+	}
+	s.dirs = slices.Clone(s.old.Dirs)
+	for _, d := range dir.made {
+		s.addDir(d)
+	}
+	return s
+}
+
+func (s *syncer) addDir(dir string) {
+	if !slices.Contains(s.dirs, dir) {
+		s.dirs = append(s.dirs, dir)
+	}
+}
+
 // compare finds what has to be done. It changes nothing.
 func (s *syncer) compare(list []apps.App) {
-	s.apps, s.files, s.touched = map[string]appRecord{}, map[string]*fileRecord{}, map[area]bool{}
-	var w Wanted
-	theirs := map[string][]string{} // paths on record of each application
+	byApp := map[string][]string{} // paths on record of each application
 	for p, f := range s.old.Files {
-		theirs[f.App] = append(theirs[f.App], p)
+		byApp[f.App] = append(byApp[f.App], p)
 	}
-	unchanged := map[string]bool{} // applications whose files are all there as they were
+	env := newSurroundings(s.o)
+	env.ours = func(p string) bool { return s.old.Files[p] != nil }
 	for _, a := range list {
-		key := appKey(a, s.o)
-		if was, ok := s.old.Apps[a.ID]; ok && was.Key == key && !s.old.Busy && s.intact(theirs[a.ID]) {
-			unchanged[a.ID] = true
-			w.Left = append(w.Left, was.Left...)
-			s.apps[a.ID] = was
-			continue
-		}
-		files, left, err := planApp(a, s.o)
-		if err != nil {
-			key = "" // it may be readable next time
-		}
-		w.Files = append(w.Files, files...)
-		w.Left = append(w.Left, left...)
-		s.apps[a.ID] = appRecord{Key: key, Left: left}
-	}
-	// Names that an unchanged application has are settled against the new ones like any others.
-	for p, f := range s.old.Files {
-		if unchanged[f.App] {
-			w.Files = append(w.Files, File{Path: p, App: f.App})
+		if was := s.old.Apps[a.ID]; was != nil {
+			for _, c := range was.Claims {
+				env.grant(c, a.ID)
+			}
 		}
 	}
-	settled := len(w.Left)
-	w.settle()
-	for _, l := range w.Left[settled:] {
-		s.again(l.App)
-	}
-	for _, f := range w.Files {
-		was := s.old.Files[f.Path]
-		if unchanged[f.App] {
-			s.files[f.Path] = was
+	all := derive(list, env, func(a apps.App) *appRecord {
+		was := s.old.Apps[a.ID]
+		if was == nil || s.old.Busy || was.Key != appKey(a, s.o) || !s.intact(byApp[a.ID]) {
+			return nil
+		}
+		return was
+	})
+	for _, d := range all {
+		s.apps[d.app.ID] = d.record
+		s.left = append(s.left, d.record.Left...)
+		if d.reused {
+			for _, p := range byApp[d.app.ID] {
+				s.keep(p, s.old.Files[p], p)
+			}
 			continue
 		}
-		hash := hashOf(f.Content)
-		now, stat, err := s.onDisk(f.Path, was)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			s.puts = append(s.puts, put{File: f})
-		case err == nil && now == hash:
-			s.files[f.Path] = newFileRecord(f.App, hash, stat)
-			continue
-		case err == nil && was != nil && slices.Contains(was.Hashes, now):
-			s.puts = append(s.puts, put{f, true})
-		default:
-			w.Left = append(w.Left, LeftOut{f.App, f.Origin, "there is another file of that name: " + filepath.Join(s.o.DataHome, f.Path)})
-			s.again(f.App)
-			continue
+		for _, f := range d.files {
+			s.want(f)
 		}
-		s.files[f.Path] = &fileRecord{App: f.App, Hashes: []string{hash}}
 	}
 	for p, was := range s.old.Files {
-		if s.files[p] != nil {
-			continue
-		}
-		if now, _, err := s.onDisk(p, was); err == nil && slices.Contains(was.Hashes, now) {
-			s.gone = append(s.gone, p)
-		} else {
-			s.forget = true
+		if s.files[p] == nil {
+			s.unwanted(p, was)
 		}
 	}
+	if s.old.lost {
+		s.orphans()
+	}
+	slices.SortFunc(s.puts, func(a, b put) int { return strings.Compare(a.Path, b.Path) })
 	slices.Sort(s.gone)
-	s.left = w.Left
+	slices.Sort(s.aside)
+	if s.old.Busy {
+		// What the interrupted sync had touched is not known.
+		for _, a := range areas {
+			s.touched[a] = true
+		}
+	}
+	s.checkGenerated()
 }
 
-// again makes the next sync derive an application's files anew, because what it got depends on others.
-func (s *syncer) again(id string) {
-	a := s.apps[id]
-	a.Key = ""
-	s.apps[id] = a
+// keep takes a file over as it is.
+func (s *syncer) keep(p string, f *fileRecord, origin string) {
+	s.files[p] = f
+	if f.Edited {
+		s.left = append(s.left, LeftOut{f.App, origin, "the file has been edited and stays as it is: " + s.o.file(p)})
+	}
 }
 
-// intact tells whether files on record are as they were written.
+// want finds out what is to be done to have one file.
+func (s *syncer) want(f File) {
+	hash := hashOf(f.Content)
+	was := s.old.Files[f.Path]
+	now, err := s.look(f.Path, was)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.puts = append(s.puts, put{File: f})
+	case err == nil && now.hash == hash:
+		s.files[f.Path] = newFileRecord(f.App, hash, now.st)
+		return
+	case err == nil && was != nil && slices.Contains(was.Hashes, now.hash):
+		s.puts = append(s.puts, put{f, true})
+	case err == nil && was != nil:
+		// The user's own version stays for as long as the application does.
+		mine := newFileRecord(f.App, "", now.st)
+		mine.Hashes, mine.Edited = was.Hashes, true
+		s.keep(f.Path, mine, f.Origin)
+		return
+	case err == nil && s.old.lost && s.isMarked(f.Path, f.App):
+		s.aside = append(s.aside, f.Path)
+		s.puts = append(s.puts, put{File: f})
+	default:
+		s.blocked(f)
+		return
+	}
+	s.files[f.Path] = &fileRecord{App: f.App, Hashes: []string{hash}}
+}
+
+// blocked notes down that somebody else has the place of a file; as soon as it is free, it is used.
+func (s *syncer) blocked(f File) {
+	s.left = append(s.left, LeftOut{f.App, f.Origin, "there is another file of that name: " + s.o.file(f.Path)})
+	a := *s.apps[f.App]
+	a.Asked = append(slices.Clip(a.Asked), answer{askFree + " " + f.Path, "taken"})
+	a.Left = append(slices.Clip(a.Left), s.left[len(s.left)-1])
+	s.apps[f.App] = &a
+}
+
+// unwanted finds out what is to become of a file on record.
+func (s *syncer) unwanted(p string, was *fileRecord) {
+	now, err := s.look(p, was)
+	switch {
+	case err == nil && !now.edited && slices.Contains(was.Hashes, now.hash):
+		s.gone = append(s.gone, p)
+	case err == nil && s.isMarked(p, was.App):
+		s.aside = append(s.aside, p)
+	default:
+		// Gone, perhaps by a sync that was interrupted, or somebody else's by now.
+		s.forget = true
+		if errors.Is(err, fs.ErrNotExist) {
+			s.touched[areaOf(p)] = true
+		}
+	}
+}
+
+func (s *syncer) isMarked(p, id string) bool {
+	info, err := os.Lstat(s.o.file(p))
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxEntry {
+		return false
+	}
+	data, err := os.ReadFile(s.o.file(p))
+	return err == nil && marked(data, id)
+}
+
+// orphans finds, when the record is lost, files that say that they are ours and that nobody wants.
+func (s *syncer) orphans() {
+	for _, dir := range []string{"applications", "dbus-1/services", "gnome-shell/search-providers", "bin", "autostart"} {
+		if area(dir) == autostartArea && s.o.ConfigHome == "" {
+			continue
+		}
+		entries, err := os.ReadDir(s.o.file(dir))
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			p := path.Join(dir, e.Name())
+			if s.files[p] == nil && e.Type().IsRegular() && s.isMarked(p, "") {
+				s.aside = append(s.aside, p)
+			}
+		}
+	}
+}
+
+// checkGenerated sees to it that caches which somebody has removed are made again.
+func (s *syncer) checkGenerated() {
+	for _, a := range []area{entriesArea, typesArea} {
+		tool, file, _ := a.generated(s.o)
+		if exists(file) {
+			continue
+		}
+		for p := range s.files {
+			if areaOf(p) == a {
+				_, err := exec.LookPath(tool)
+				s.touched[a] = err == nil
+				break
+			}
+		}
+	}
+}
+
+// intact tells whether files on record are as they were written, or as they were when they were found to be edited. One
+// that is changed in place is not found out here: it matters only when it is to be replaced or removed.
 func (s *syncer) intact(paths []string) bool {
 	for _, p := range paths {
 		f := s.old.Files[p]
-		if now, _, err := s.onDisk(p, f); err != nil || now != f.Hashes[len(f.Hashes)-1] {
+		if f.Ino != 0 && s.inodes(path.Dir(p))[path.Base(p)] == f.Ino {
+			continue
+		}
+		now, err := s.look(p, f)
+		if err != nil || f.Ino != now.st.Ino || !now.edited && now.hash != f.Hashes[len(f.Hashes)-1] {
 			return false
 		}
 	}
 	return true
 }
 
-// onDisk gives the digest of a file in the data folder, from the record if the file has not been touched since.
-func (s *syncer) onDisk(p string, was *fileRecord) (string, unix.Stat_t, error) {
-	var st unix.Stat_t
-	name := filepath.Join(s.o.DataHome, p)
-	if err := unix.Lstat(name, &st); err != nil {
-		return "", st, err
+// inodes lists a folder: one call where a look at each file would be hundreds.
+func (s *syncer) inodes(dir string) map[string]uint64 {
+	if m, ok := s.listed[dir]; ok {
+		return m
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return "", st, errors.New("not a file")
+	m := map[string]uint64{}
+	s.listed[dir] = m
+	fd, err := unix.Open(s.o.file(dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return m
 	}
-	if was != nil && len(was.Hashes) > 0 && was.Ino == st.Ino && was.Size == st.Size && was.Mtime == st.Mtim.Nano() {
-		return was.Hashes[len(was.Hashes)-1], st, nil
+	defer unix.Close(fd)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if n <= 0 || err != nil {
+			return m
+		}
+		// struct linux_dirent64: inode, offset (8 bytes each), length (2), type (1), name ended by NUL (getdents64(2)).
+		const header = 19
+		for rest := buf[:n]; len(rest) > header; {
+			size := int(binary.NativeEndian.Uint16(rest[16:]))
+			if size <= header || size > len(rest) {
+				break
+			}
+			if name, _, ok := bytes.Cut(rest[header:size], []byte{0}); ok && rest[18] == unix.DT_REG {
+				m[string(name)] = binary.NativeEndian.Uint64(rest)
+			}
+			rest = rest[size:]
+		}
 	}
-	if st.Size > maxContent {
-		return "", st, errors.New("too large to be ours")
+}
+
+// found is what is at the place of a file.
+type found struct {
+	hash   string // empty when the file is the edited one on record
+	edited bool
+	st     unix.Stat_t
+}
+
+// look gives the digest of a file, from the record if the file has not been touched since.
+func (s *syncer) look(p string, was *fileRecord) (found, error) {
+	var f found
+	name := s.o.file(p)
+	if err := unix.Lstat(name, &f.st); err != nil {
+		return f, err
+	}
+	if f.st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return f, errors.New("not a file")
+	}
+	if was != nil && was.Ino == f.st.Ino && was.Size == f.st.Size && was.Mtime == f.st.Mtim.Nano() {
+		if f.edited = was.Edited; !f.edited {
+			f.hash = was.Hashes[len(was.Hashes)-1]
+		}
+		return f, nil
+	}
+	if f.st.Size > maxFont {
+		return f, errors.New("too large to be ours")
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return "", st, err
+		return f, err
 	}
-	return hashOf(data), st, nil
+	f.hash = hashOf(data)
+	return f, nil
 }
 
 // idle tells whether there is nothing to do and nothing to note down.
 func (s *syncer) idle() bool {
-	if len(s.madeAbove()) > 0 {
-		return false // that is to be noted down, even where another sync has done the rest meanwhile
-	}
-	if s.old.Busy || s.forget || len(s.puts)+len(s.gone) > 0 || len(s.apps) != len(s.old.Apps) {
+	if s.old.lost || s.old.Busy || s.forget || len(s.puts)+len(s.gone)+len(s.aside)+len(s.dir.made) > 0 || len(s.apps) != len(s.old.Apps) {
 		return false
 	}
 	for id, a := range s.apps {
-		was, ok := s.old.Apps[id]
-		if !ok || was.Key != a.Key || !slices.Equal(was.Left, a.Left) {
+		was := s.old.Apps[id]
+		if was == a {
+			continue
+		}
+		if was == nil || was.Key != a.Key || !slices.Equal(was.Left, a.Left) || !slices.Equal(was.Asked, a.Asked) || !slices.Equal(was.Claims, a.Claims) {
 			return false
 		}
 	}
 	for p, f := range s.files {
-		was, ok := s.old.Files[p]
-		if !ok || was.App != f.App || !slices.Equal(was.Hashes, f.Hashes) || was.Ino != f.Ino || was.Mtime != f.Mtime {
+		was := s.old.Files[p]
+		if was == f {
+			continue
+		}
+		if was == nil || was.App != f.App || !slices.Equal(was.Hashes, f.Hashes) || was.Ino != f.Ino || was.Mtime != f.Mtime || was.Edited != f.Edited {
 			return false
 		}
 	}
 	return true
-}
-
-// madeAbove are the folders that had to be made to have the data folder.
-func (s *syncer) madeAbove() []string {
-	return slices.DeleteFunc(slices.Clone(s.dir.made), func(dir string) bool { return dir == s.dir.dir })
 }
 
 // intent is the record for the time of the change: all that is ours before or after it.
 func (s *syncer) intent() *record {
 	r := emptyRecord()
 	r.Busy = true
-	r.Above = append(s.old.Above, s.madeAbove()...)
-	r.Dirs = slices.Clone(s.old.Dirs)
+	checked := map[string]bool{}
 	for _, p := range s.puts {
-		for dir := filepath.Dir(p.Path); dir != "."; dir = filepath.Dir(dir) {
-			if _, err := os.Lstat(filepath.Join(s.o.DataHome, dir)); errors.Is(err, fs.ErrNotExist) && !slices.Contains(r.Dirs, dir) {
-				r.Dirs = append(r.Dirs, dir)
+		for dir := filepath.Dir(s.o.file(p.Path)); !checked[dir]; dir = filepath.Dir(dir) {
+			checked[dir] = true
+			if exists(dir) {
+				break
 			}
+			s.addDir(dir)
 		}
 	}
-	for _, a := range areas {
-		r.Caches[a] = s.old.Caches[a] || !a.generated(s.o.DataHome)
+	r.Dirs = s.dirs
+	for _, a := range []area{entriesArea, typesArea} {
+		_, file, _ := a.generated(s.o)
+		r.Caches[a] = s.old.Caches[a] || !exists(file)
 	}
+	s.old.Caches = r.Caches
 	for p, f := range s.old.Files {
-		r.Files[p] = &fileRecord{App: f.App, Hashes: slices.Clone(f.Hashes)}
+		c := *f
+		c.Hashes = slices.Clone(f.Hashes)
+		r.Files[p] = &c
 	}
 	for p, f := range s.files {
 		was := r.Files[p]
@@ -273,34 +454,51 @@ func (s *syncer) intent() *record {
 		was.App = f.App
 		for _, h := range f.Hashes {
 			if !slices.Contains(was.Hashes, h) {
-				was.Hashes = append(was.Hashes, h)
+				// What a file is known by now was written with the hash that is no longer the last.
+				was.Hashes, was.Ino = append(was.Hashes, h), 0
 			}
 		}
+		if n := len(was.Hashes); n > maxHashes {
+			was.Hashes = was.Hashes[n-maxHashes:]
+		}
+		if f.Edited {
+			*was = *f
+		}
 	}
-	s.newDirs, s.old.Dirs, s.old.Above, s.old.Caches = r.Dirs, r.Dirs, r.Above, r.Caches
-	if s.old.Busy {
-		// What the interrupted sync had touched is not known.
-		for _, a := range areas {
-			s.touched[a] = true
-		}
-		for p := range r.Files {
-			_ = os.Remove(s.temp(p))
-		}
+	for id, a := range s.apps {
+		r.Apps[id] = &appRecord{Claims: a.Claims}
 	}
 	return r
 }
 
 // temp is the name under which a file is written. It follows from the path, so that what a crash leaves is found.
 func (s *syncer) temp(p string) string {
-	dir, base := filepath.Split(filepath.Join(s.o.DataHome, p))
+	dir, base := filepath.Split(s.o.file(p))
 	sum := sha256.Sum256([]byte(base))
 	return filepath.Join(dir, ".glick-"+hex.EncodeToString(sum[:8])+".tmp")
 }
 
+// cleanTemps removes what an interrupted sync has left half written.
+func (s *syncer) cleanTemps() error {
+	if !s.old.Busy {
+		return nil
+	}
+	for p := range s.old.Files {
+		if err := s.disk.remove(s.temp(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *syncer) write(ctx context.Context) ([]string, error) {
+	checked := map[string]bool{}
 	for _, p := range s.puts {
-		if _, err := mkdirAll(filepath.Dir(filepath.Join(s.o.DataHome, p.Path)), 0o755); err != nil {
-			return nil, err
+		if dir := filepath.Dir(s.o.file(p.Path)); !checked[dir] {
+			checked[dir] = true
+			if _, err := s.disk.mkdirAll(dir, 0o755); err != nil {
+				return nil, err
+			}
 		}
 		s.touched[areaOf(p.Path)] = true
 	}
@@ -308,6 +506,9 @@ func (s *syncer) write(ctx context.Context) ([]string, error) {
 	// Side by side these waits cost as much as one.
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
+	if s.o.before != nil {
+		g.SetLimit(1) // so that the calls are in order
+	}
 	lost := make([]bool, len(s.puts))
 	for i, p := range s.puts {
 		g.Go(func() error {
@@ -326,46 +527,27 @@ func (s *syncer) write(ctx context.Context) ([]string, error) {
 	for i, p := range s.puts {
 		if lost[i] {
 			delete(s.files, p.Path)
-			s.again(p.App)
+			s.blocked(p.File)
 			continue
 		}
 		written = append(written, p.Path)
 	}
-	slices.Sort(written)
 	return written, nil
 }
 
 // put writes one file; false when somebody else has taken the name meanwhile.
 func (s *syncer) put(p put) (bool, error) {
-	name, tmp := filepath.Join(s.o.DataHome, p.Path), s.temp(p.Path)
-	_ = os.Remove(tmp)
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, p.Mode)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	if _, err = f.Write(p.Content); err == nil {
-		err = f.Sync()
-	}
-	var st unix.Stat_t
-	if err == nil {
-		err = unix.Fstat(int(f.Fd()), &st)
-	}
+	name, tmp := s.o.file(p.Path), s.temp(p.Path)
+	st, err := s.disk.create(tmp, p.Content, p.Mode)
 	if err == nil {
 		if p.replaces {
-			err = os.Rename(tmp, name)
+			err = s.disk.rename(tmp, name)
 		} else {
-			// Never over a file that has come since we looked.
-			err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
-			if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-				if err = os.Link(tmp, name); err == nil {
-					_ = os.Remove(tmp)
-				}
-			}
+			err = s.disk.renameNew(tmp, name) // never over a file that has come since we looked
 		}
 	}
 	if err != nil {
-		_ = os.Remove(tmp)
+		_ = s.disk.remove(tmp)
 		if errors.Is(err, fs.ErrExist) {
 			return false, nil
 		}
@@ -377,7 +559,7 @@ func (s *syncer) put(p put) (bool, error) {
 
 func (s *syncer) remove() ([]string, error) {
 	for _, p := range s.gone {
-		if err := os.Remove(filepath.Join(s.o.DataHome, p)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.disk.remove(s.o.file(p)); err != nil {
 			return nil, err
 		}
 		s.touched[areaOf(p)] = true
@@ -385,15 +567,69 @@ func (s *syncer) remove() ([]string, error) {
 	return s.gone, nil
 }
 
+// setAside moves edited files to where they do no harm and are not lost.
+func (s *syncer) setAside() ([]string, error) {
+	var moved []string
+	for _, p := range s.aside {
+		to, err := s.moveAside(p)
+		if err != nil {
+			return moved, fmt.Errorf("cannot put %s aside: %w", s.o.file(p), err)
+		}
+		moved = append(moved, to)
+		s.touched[areaOf(p)] = true
+	}
+	return moved, nil
+}
+
+func (s *syncer) moveAside(p string) (string, error) {
+	to := filepath.Join(s.dir.dir, "edited", p)
+	if _, err := s.disk.mkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return "", err
+	}
+	from := s.o.file(p)
+	for n := 1; ; n++ {
+		free := to
+		if n > 1 {
+			free += "." + strconv.Itoa(n)
+		}
+		err := s.disk.renameNew(from, free)
+		if errors.Is(err, unix.EXDEV) {
+			// On another file system. A copy first, so that it is always somewhere.
+			var data []byte
+			if data, err = os.ReadFile(from); err != nil {
+				return "", err
+			}
+			if exists(free) {
+				continue
+			}
+			tmp := filepath.Join(filepath.Dir(free), ".glick.tmp")
+			if _, err = s.disk.create(tmp, data, 0o644); err == nil {
+				if err = s.disk.renameNew(tmp, free); err == nil {
+					err = s.disk.remove(from)
+				}
+			}
+		}
+		if err == nil {
+			return free, nil
+		}
+		if !errors.Is(err, fs.ErrExist) || n > 1000 {
+			return "", err
+		}
+	}
+}
+
 // tell lets the desktop know of the areas that have changed. An area that could not be told does not keep the others
 // from being told.
 func (s *syncer) tell(ctx context.Context) error {
 	var g errgroup.Group
+	if s.o.before != nil {
+		g.SetLimit(1)
+	}
 	errs := make([]error, len(areas))
 	for i, a := range areas {
 		if s.touched[a] {
 			g.Go(func() error {
-				errs[i] = a.tell(ctx, s.o.DataHome)
+				errs[i] = a.tell(ctx, s.o)
 				return nil
 			})
 		}
@@ -408,27 +644,36 @@ func (s *syncer) finish(untold bool) error {
 	needed := map[string]bool{}
 	for p := range s.files {
 		has[areaOf(p)] = true
-		for dir := filepath.Dir(p); dir != "."; dir = filepath.Dir(dir) {
+		for dir := filepath.Dir(s.o.file(p)); !needed[dir]; dir = filepath.Dir(dir) {
 			needed[dir] = true
 		}
 	}
 	r := emptyRecord()
 	r.Busy = untold
-	r.Apps, r.Files, r.Above = s.apps, s.files, s.old.Above
-	for _, a := range areas {
+	r.Apps, r.Files = s.apps, s.files
+	for _, a := range []area{entriesArea, typesArea} {
 		switch {
 		case has[a]:
 			r.Caches[a] = s.old.Caches[a]
-		case s.old.Caches[a] && !has[a] && s.touched[a]:
-			a.sweep(s.o.DataHome)
+		case s.old.Caches[a] && s.touched[a]:
+			if err := a.sweep(s.o); err != nil {
+				return err
+			}
 		}
 	}
-	dirs := slices.Clone(s.newDirs)
+	kept := len(r.Apps)+len(r.Files) > 0 || r.Busy
+	if kept {
+		for dir := s.dir.dir; !needed[dir]; dir = filepath.Dir(dir) {
+			needed[dir] = true
+		}
+	}
+	dirs := slices.Clone(s.dirs)
 	slices.SortFunc(dirs, func(a, b string) int { return strings.Compare(b, a) }) // the inner ones first
+	above := func(dir string) bool { return strings.HasPrefix(s.dir.dir+"/", dir+"/") }
 	for _, dir := range dirs {
-		if !needed[dir] {
-			if err := os.Remove(filepath.Join(s.o.DataHome, dir)); err == nil || errors.Is(err, fs.ErrNotExist) {
-				continue
+		if !needed[dir] && (kept || !above(dir)) {
+			if err := s.disk.remove(dir); err == nil {
+				continue // it was empty
 			}
 			if len(s.files) == 0 {
 				continue // it has become somebody else's
@@ -436,15 +681,16 @@ func (s *syncer) finish(untold bool) error {
 		}
 		r.Dirs = append(r.Dirs, dir)
 	}
-	if len(r.Apps)+len(r.Files) > 0 || r.Busy {
+	if kept {
 		return s.dir.save(r)
 	}
+	// The record is the last to go: as long as it is there, the next sync knows what is left to do.
 	if err := s.dir.drop(); err != nil {
 		return err
 	}
-	for _, dir := range slices.Backward(r.Above) {
-		if strings.HasPrefix(s.o.DataHome+"/", dir+"/") {
-			_ = os.Remove(dir) // only when empty
+	for _, dir := range dirs {
+		if above(dir) {
+			_ = s.disk.remove(dir) // only when empty
 		}
 	}
 	return nil
@@ -461,5 +707,6 @@ func hashOf(data []byte) string {
 
 // appKey is equal when the same is to be derived.
 func appKey(a apps.App, o Options) string {
-	return hashOf(fmt.Appendf(nil, "%d\n%s\n%s\n%s\n", planFormat, a.ID, a.Digest, o.Glick))
+	return hashOf(fmt.Appendf(nil, "%d\n%s\n%s\n%s\n%t %t %t\n", planFormat, a.ID, a.Digest, o.Glick, o.System,
+		slices.Contains(o.Autostart, a.ID), o.ConfigHome != ""))
 }

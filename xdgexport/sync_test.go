@@ -5,7 +5,6 @@ package xdgexport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -131,6 +130,7 @@ Exec="/opt/some where/glick" run org.example.Sample -- --new
 	const wantService = `[D-BUS Service]
 Name=org.example.Sample
 Exec='/opt/some where/glick' run org.example.Sample -- --gapplication-service
+X-Glick-Id=org.example.Sample
 `
 	if got := string(w.Files[1].Content); got != wantService {
 		t.Errorf("service:\n%s", got)
@@ -240,75 +240,6 @@ func TestSyncLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// A crash may come at any place. Each state that one can leave must be mended by the next sync, and be gone without a
-// trace after the removal.
-func TestSyncAfterCrash(t *testing.T) {
-	noBus(t)
-	a := app(t, id, "1", sample.App(id))
-	tree := sample.App(id)
-	tree["share/applications/"+id+".desktop"] += "Comment=New\n"
-	b := app(t, id, "2", tree)
-	for from, list := range map[string][]apps.App{"installing": nil, "updating": {a}} {
-		for after := range 9 {
-			t.Run(fmt.Sprint(from, after), func(t *testing.T) {
-				top := t.TempDir()
-				home := filepath.Join(top, "share")
-				if after == 0 {
-					// Until its record is written a sync has made at most the folders down to it.
-					if err := os.Mkdir(home, 0o700); err != nil {
-						t.Fatal(err)
-					}
-				}
-				was := find(t, top)
-				o := Options{DataHome: home, Glick: glick}
-				mustSync(t, home, list...)
-				// The steps of a sync, as far as the crash lets it go.
-				dir, err := lockFolder(t.Context(), home)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s := &syncer{o: o, dir: dir, old: dir.load()}
-				s.compare([]apps.App{b})
-				if after > 0 {
-					if err := dir.save(s.intent()); err != nil {
-						t.Fatal(err)
-					}
-					s.puts = s.puts[:min(after-1, len(s.puts))]
-					if _, err := s.write(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					for _, p := range s.puts {
-						if err := os.WriteFile(s.temp(p.Path), []byte("half"), 0o644); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
-				dir.close()
-
-				mustSync(t, home, b)
-				for p, content := range find(t, home) {
-					if strings.HasSuffix(p, ".tmp") {
-						t.Errorf("left behind: %s", p)
-					}
-					if strings.HasSuffix(p, ".desktop") && !strings.Contains(content, "Comment=New") && strings.Contains(content, "X-New") {
-						t.Errorf("not the new entry: %s", content)
-					}
-				}
-				if res := mustSync(t, home, b); res.Changed() {
-					t.Errorf("the sync after the crash left work: %+v", res)
-				}
-				for _, p := range sampleFiles {
-					if _, err := os.Stat(filepath.Join(home, p)); err != nil {
-						t.Error(err)
-					}
-				}
-				mustSync(t, home)
-				same(t, find(t, top), was)
-			})
-		}
-	}
-}
-
 func TestSyncsAtOnce(t *testing.T) {
 	noBus(t)
 	top := t.TempDir()
@@ -362,22 +293,3 @@ func TestNamesOfTwo(t *testing.T) {
 	check("From Sample")
 }
 
-func BenchmarkSyncIdle(b *testing.B) {
-	b.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/does/not/exist")
-	home := b.TempDir()
-	a := app(b, id, "1", sample.App(id))
-	var list []apps.App
-	for i := range 100 {
-		c := app(b, fmt.Sprintf("%s%d", id, i), "1", sample.App(fmt.Sprintf("%s%d", id, i)))
-		list = append(list, c)
-	}
-	list = append(list, a)
-	if _, err := Sync(b.Context(), list, Options{DataHome: home, Glick: glick}); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if res, err := Sync(b.Context(), list, Options{DataHome: home, Glick: glick}); err != nil || res.Changed() {
-			b.Fatal(res, err)
-		}
-	}
-}

@@ -61,6 +61,12 @@ func Icon(size int) string {
 // Build writes a bundle of the tree into dir and returns its file, named by id and version. Its main program is bin/app.
 func Build(t testing.TB, dir, id, version string, tree Tree) string {
 	t.Helper()
+	return BuildCommands(t, dir, id, version, tree)
+}
+
+// BuildCommands is Build for a bundle that has commands.
+func BuildCommands(t testing.TB, dir, id, version string, tree Tree, commands ...string) string {
+	t.Helper()
 	root := t.TempDir()
 	for name, content := range tree {
 		path := filepath.Join(root, name)
@@ -87,7 +93,7 @@ func Build(t testing.TB, dir, id, version string, tree Tree) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	o := bundle.BuildOptions{ID: id, Version: version, Name: "Sample", Exec: "bin/app", Stub: stub(), Arch: arch()}
+	o := bundle.BuildOptions{ID: id, Version: version, Name: "Sample", Exec: "bin/app", Stub: stub(), Arch: arch(), Commands: commands}
 	if _, err := bundle.Build(t.Context(), f, root, o); err != nil {
 		t.Fatal(err)
 	}
