@@ -309,7 +309,9 @@ func (f *folder) drop() error {
 	if err := f.disk.remove(f.file()); err != nil {
 		return err
 	}
-	_ = f.disk.remove(f.dir)
+	if err := f.disk.remove(f.dir); err != nil && !inUse(err) {
+		return err
+	}
 	return nil
 }
 

@@ -57,9 +57,10 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	}
 	list = pick(list, o)
 	if len(list) == 0 {
-		// Nothing to show and nothing on record: leave no trace, not even a folder.
+		// Nothing to show and nothing on record: leave no trace, not even a folder. An empty one is what a sync has left that
+		// was killed.
 		f := folder{dir: stateFolder(o.DataHome)}
-		if !exists(f.file()) && !exists(f.temp()) {
+		if rest, err := os.ReadDir(f.dir); !exists(f.file()) && !exists(f.temp()) && (err != nil || len(rest) > 0) {
 			return Result{}, nil
 		}
 	}
@@ -83,10 +84,10 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	if err := s.cleanTemps(); err != nil {
 		return res, err
 	}
-	if res.Aside, err = s.setAside(); err != nil {
+	if res.Removed, err = s.remove(); err != nil {
 		return res, err
 	}
-	if res.Removed, err = s.remove(); err != nil {
+	if res.Aside, err = s.setAside(); err != nil {
 		return res, err
 	}
 	if res.Written, err = s.write(ctx); err != nil {
@@ -672,8 +673,12 @@ func (s *syncer) finish(untold bool) error {
 	above := func(dir string) bool { return strings.HasPrefix(s.dir.dir+"/", dir+"/") }
 	for _, dir := range dirs {
 		if !needed[dir] && (kept || !above(dir)) {
-			if err := s.disk.remove(dir); err == nil {
+			err := s.disk.remove(dir)
+			if err == nil {
 				continue // it was empty
+			}
+			if !inUse(err) {
+				return err
 			}
 			if len(s.files) == 0 {
 				continue // it has become somebody else's
@@ -690,10 +695,17 @@ func (s *syncer) finish(untold bool) error {
 	}
 	for _, dir := range dirs {
 		if above(dir) {
-			_ = s.disk.remove(dir) // only when empty
+			if err := s.disk.remove(dir); err != nil && !inUse(err) {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// inUse tells whether a folder could not be removed because it is somebody's, who has put something into it or on it.
+func inUse(err error) bool {
+	return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, unix.EBUSY)
 }
 
 func newFileRecord(app, hash string, st unix.Stat_t) *fileRecord {
