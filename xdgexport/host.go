@@ -4,6 +4,7 @@ package xdgexport
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -32,10 +33,12 @@ const sameApp = "the same"
 type surroundings struct {
 	o     Options
 	ids   map[string]bool   // applications that are shown
-	owner map[string]string // who has a claim
+	owner map[string]string // who has a claim; see claims
 	has   map[string][]string
-	ours  func(p string) bool
-	known map[string]string // answers that cannot change during the plan
+	// incumbents tells who has claims from earlier; it is asked when the first one matters.
+	incumbents func(use func(id, claim string))
+	ours       func(p string) bool
+	known      map[string]string // answers that cannot change during the plan
 
 	loaded   bool
 	types    map[string]bool
@@ -52,6 +55,7 @@ func (s *surroundings) answer(id, question string) string {
 	kind, what, _ := strings.Cut(question, " ")
 	switch kind {
 	case askClaim:
+		s.claims()
 		if by := s.owner[what]; by != id {
 			return by
 		}
@@ -91,6 +95,28 @@ func (s *surroundings) answer(id, question string) string {
 	return text
 }
 
+// claims makes known who has what from earlier.
+func (s *surroundings) claims() {
+	if s.incumbents != nil {
+		ask := s.incumbents
+		s.incumbents = nil
+		ask(func(id, claim string) { s.grant(claim, id) })
+	}
+}
+
+// stamp is equal when what the host knows of types is.
+func (s *surroundings) stamp() string {
+	var b strings.Builder
+	for _, dir := range s.o.DataDirs {
+		for _, name := range []string{"types", "aliases", "globs2"} {
+			if info, err := os.Stat(filepath.Join(dir, "mime", name)); err == nil {
+				fmt.Fprintf(&b, "%s %d %d\n", dir, info.Size(), info.ModTime().UnixNano())
+			}
+		}
+	}
+	return hashOf([]byte(b.String()))[:16]
+}
+
 // grant gives an application something for itself.
 func (s *surroundings) grant(claim, id string) {
 	s.owner[claim] = id
@@ -99,6 +125,7 @@ func (s *surroundings) grant(claim, id string) {
 
 // release takes all from an application that it had for itself.
 func (s *surroundings) release(id string) {
+	s.claims()
 	for _, c := range s.has[id] {
 		delete(s.owner, c)
 	}

@@ -70,20 +70,20 @@ func TestMIMERefuses(t *testing.T) {
 
 func TestPictures(t *testing.T) {
 	for in, want := range map[string]string{
-		`<svg xmlns="http://www.w3.org/2000/svg"><g/></svg>`:                                    `<svg xmlns="http://www.w3.org/2000/svg"><g></g></svg>`,
-		`<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "x"><svg>a</svg>`:  `<svg>a</svg>`,
-		`<svg onload="x()"><script>x()</script><a:script xmlns:a="x"/><g OnClick="x"/></svg>`:   `<svg><g></g></svg>`,
-		`<svg><image xlink:href="file:///etc/passwd"/><use href="#a" xlink:href=" #b"/></svg>`:  `<svg><image></image><use href="#a" xlink:href=" #b"></use></svg>`,
-		`<svg><style>@import "http://x";</style><style>a{fill:url(#b)}</style></svg>`:           `<svg><style>a{fill:url(#b)}</style></svg>`,
+		`<svg xmlns="http://www.w3.org/2000/svg"><g/></svg>`:                                     `<svg xmlns="http://www.w3.org/2000/svg"><g></g></svg>`,
+		`<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "x"><svg>a</svg>`:   `<svg>a</svg>`,
+		`<svg onload="x()"><script>x()</script><a:script xmlns:a="x"/><g OnClick="x"/></svg>`:    `<svg><g></g></svg>`,
+		`<svg><image xlink:href="file:///etc/passwd"/><use href="#a" xlink:href=" #b"/></svg>`:   `<svg><image></image><use href="#a" xlink:href=" #b"></use></svg>`,
+		`<svg><style>@import "http://x";</style><style>a{fill:url(#b)}</style></svg>`:            `<svg><style>a{fill:url(#b)}</style></svg>`,
 		`<svg><style>a{fill:url( "http://x/")}</style><g style="fill:url(x)" fill="red"/></svg>`: `<svg><g fill="red"></g></svg>`,
-		`<svg><style><g/>@import "x"</style></svg>`:                                             `<svg></svg>`,
-		`<!DOCTYPE svg [<!ENTITY a "b">]><svg/>`:                                                ``,
-		`<html/>`:      ``,
-		``:             ``,
-		`<svg>`:        ``,
-		`<svg`:         ``,
-		`<svg></g>`:    ``,
-		`<svg/><svg/>`: ``,
+		`<svg><style><g/>@import "x"</style></svg>`:                                              `<svg></svg>`,
+		`<!DOCTYPE svg [<!ENTITY a "b">]><svg/>`:                                                 ``,
+		`<html/>`:                                                                                ``,
+		``:                                                                                       ``,
+		`<svg>`:                                                                                  ``,
+		`<svg`:                                                                                   ``,
+		`<svg></g>`:                                                                              ``,
+		`<svg/><svg/>`:                                                                           ``,
 		"<svg>" + strings.Repeat("<g>", 300) + strings.Repeat("</g>", 300) + "</svg>": ``,
 	} {
 		out, _, err := rewriteXML([]byte(in), svgRules)

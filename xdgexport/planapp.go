@@ -92,7 +92,7 @@ func planApp(a apps.App, s *surroundings) ([]File, *appRecord) {
 	}
 	if err != nil {
 		p.leave(a.File, "it cannot be read: "+err.Error())
-		return nil, &appRecord{Left: p.left}
+		return nil, &appRecord{id: a.ID, Left: p.left}
 	}
 	// Some need to know what others have shown: icons of types are renamed, entries have icons, types and services.
 	p.readTypes()
@@ -107,7 +107,7 @@ func planApp(a apps.App, s *surroundings) ([]File, *appRecord) {
 	p.planCompletions()
 	p.planFonts()
 	p.planMetainfo()
-	return p.files, &appRecord{Key: appKey(a, s.o), Left: p.left, Asked: p.asked, Claims: p.claims}
+	return p.files, &appRecord{id: a.ID, Key: appKey(a, s.o, s.o.keySuffix()), Left: p.left, Asked: p.asked, Claims: p.claims}
 }
 
 func (p *planner) open(f *os.File, a apps.App) error {

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -60,7 +61,7 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 		// Nothing to show and nothing on record: leave no trace, not even a folder. An empty one is what a sync has left that
 		// was killed.
 		f := folder{dir: stateFolder(o.DataHome)}
-		if rest, err := os.ReadDir(f.dir); !exists(f.file()) && !exists(f.temp()) && (err != nil || len(rest) > 0) {
+		if rest, err := os.ReadDir(f.dir); !slices.ContainsFunc(f.files(), exists) && (err != nil || len(rest) > 0) {
 			return Result{}, nil
 		}
 	}
@@ -77,13 +78,14 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	}
 	// What is only to be removed is on record already; and a full disk must not keep things from being removed.
 	if len(s.puts) > 0 {
-		if err := dir.save(s.intent()); err != nil {
+		if err := dir.save(pendingName, s.intent()); err != nil {
 			return res, fmt.Errorf("cannot keep the record: %w", err)
 		}
 	}
 	if err := s.cleanTemps(); err != nil {
 		return res, err
 	}
+	s.expect()
 	if res.Removed, err = s.remove(); err != nil {
 		return res, err
 	}
@@ -120,10 +122,16 @@ type syncer struct {
 	puts    []put    // files to write
 	gone    []string // files to remove
 	aside   []string // files to put aside
-	forget  bool     // files are to be taken off the record only
+	leaves  []string // all that are on record and no longer wanted
 	dirs    []string // made by us, absolute; those of this sync included
 	touched map[area]bool
-	listed  map[string]map[string]uint64 // inodes of the files in a folder, by name
+
+	was      map[string]*fileRecord // what is on record of the applications that are looked at
+	host     string
+	stamps   map[string]stamp             // of the folders, now
+	stale    bool                         // some differ from those on record
+	listed   map[string]map[string]uint64 // inodes of the files in a folder, by name
+	expected map[string]int               // how many files a folder should have when all is done
 }
 
 type put struct {
@@ -134,7 +142,8 @@ type put struct {
 func newSyncer(o Options, dir *folder) *syncer {
 	s := &syncer{
 		o: o, disk: o.disk(), dir: dir, old: dir.load(),
-		apps: map[string]*appRecord{}, files: map[string]*fileRecord{}, touched: map[area]bool{}, listed: map[string]map[string]uint64{},
+		apps: map[string]*appRecord{}, files: map[string]*fileRecord{}, touched: map[area]bool{}, was: map[string]*fileRecord{},
+		stamps: map[string]stamp{}, listed: map[string]map[string]uint64{}, expected: map[string]int{},
 	}
 	s.dirs = slices.Clone(s.old.Dirs)
 	for _, d := range dir.made {
@@ -151,40 +160,46 @@ func (s *syncer) addDir(dir string) {
 
 // compare finds what has to be done. It changes nothing.
 func (s *syncer) compare(list []apps.App) {
-	byApp := map[string][]string{} // paths on record of each application
-	for p, f := range s.old.Files {
-		byApp[f.App] = append(byApp[f.App], p)
-	}
 	env := newSurroundings(s.o)
-	env.ours = func(p string) bool { return s.old.Files[p] != nil }
-	for _, a := range list {
-		if was := s.old.Apps[a.ID]; was != nil {
-			for _, c := range was.Claims {
-				env.grant(c, a.ID)
+	env.ours = func(p string) bool { return s.was[p] != nil }
+	env.incumbents = func(use func(id, claim string)) {
+		for _, a := range list {
+			if was := s.old.Apps[a.ID]; was != nil {
+				was.claims(func(c string) { use(a.ID, c) })
 			}
 		}
 	}
-	all := derive(list, env, func(a apps.App) *appRecord {
-		was := s.old.Apps[a.ID]
-		if was == nil || s.old.Busy || was.Key != appKey(a, s.o) || !s.intact(byApp[a.ID]) {
-			return nil
-		}
-		return was
-	})
+	s.host = env.stamp()
+	s.checkStamps()
+	all := derive(list, env, s.reuser(list))
 	for _, d := range all {
 		s.apps[d.app.ID] = d.record
-		s.left = append(s.left, d.record.Left...)
 		if d.reused {
-			for _, p := range byApp[d.app.ID] {
-				s.keep(p, s.old.Files[p], p)
+			for p, f := range d.record.Files { // none, as long as the record is closed
+				s.keep(p, f, p)
 			}
-			continue
+		} else {
+			d.record.Files = map[string]*fileRecord{}
+			if was := s.old.Apps[d.app.ID]; was != nil {
+				s.remember(was)
+			}
 		}
-		for _, f := range d.files {
-			s.want(f)
+		s.left = append(s.left, d.record.Left...)
+	}
+	for id, was := range s.old.Apps {
+		if s.apps[id] == nil {
+			s.remember(was)
 		}
 	}
-	for p, was := range s.old.Files {
+	for _, d := range all {
+		if !d.reused {
+			for _, f := range d.files {
+				s.want(f)
+			}
+			d.record.Watch = d.record.watched()
+		}
+	}
+	for p, was := range s.was {
 		if s.files[p] == nil {
 			s.unwanted(p, was)
 		}
@@ -195,8 +210,8 @@ func (s *syncer) compare(list []apps.App) {
 	slices.SortFunc(s.puts, func(a, b put) int { return strings.Compare(a.Path, b.Path) })
 	slices.Sort(s.gone)
 	slices.Sort(s.aside)
-	if s.old.Busy {
-		// What the interrupted sync had touched is not known.
+	if s.old.pending || s.old.Untold {
+		// What has been told is not known.
 		for _, a := range areas {
 			s.touched[a] = true
 		}
@@ -204,9 +219,111 @@ func (s *syncer) compare(list []apps.App) {
 	s.checkGenerated()
 }
 
+// remember makes what is on record of an application known.
+func (s *syncer) remember(was *appRecord) {
+	for p, f := range was.open().Files {
+		s.was[p] = f
+	}
+}
+
+// reuser gives a function that says which records still hold. Most are not even opened: their bundles are the same,
+// their folders are, and nothing else can have changed for them.
+func (s *syncer) reuser(list []apps.App) func(apps.App) *appRecord {
+	var others []string // ids that have come or gone
+	listed := map[string]bool{}
+	for _, a := range list {
+		listed[a.ID] = true
+		if s.old.Apps[a.ID] == nil {
+			others = append(others, a.ID)
+		}
+	}
+	for id := range s.old.Apps {
+		if !listed[id] {
+			others = append(others, id)
+		}
+	}
+	suffix := s.o.keySuffix()
+	return func(a apps.App) *appRecord {
+		was := s.old.Apps[a.ID]
+		if was == nil || was.Key == "" || was.Key != appKey(a, s.o, suffix) {
+			return nil
+		}
+		related := slices.ContainsFunc(others, func(id string) bool { return strings.HasPrefix(id, a.ID) })
+		if !was.Watch && !related && !s.stale && s.host == s.old.Host {
+			return was
+		}
+		if was.open(); was.Key == "" || s.stale && !s.intact(was.Files) {
+			return nil
+		}
+		for p, f := range was.Files {
+			s.was[p] = f
+		}
+		return was
+	}
+}
+
+// watched tells whether there is more to look at in every sync than the bundle and the folders.
+func (a *appRecord) watched() bool {
+	if len(a.Left) > 0 {
+		return true // which is to be told in every sync
+	}
+	for _, q := range a.Asked {
+		switch kind, _, _ := strings.Cut(q.question, " "); kind {
+		case askType, askPattern: // on record as a whole
+		case askName: // concerns related ids only
+		case askClaim:
+			if q.text != "" {
+				return true // it may become free
+			}
+		default:
+			return true
+		}
+	}
+	for _, f := range a.Files {
+		if f.Edited {
+			return true
+		}
+	}
+	return false
+}
+
+// checkStamps finds out whether somebody has added, removed or replaced files in the folders that ours are in.
+func (s *syncer) checkStamps() {
+	for dir, was := range s.old.Stamps {
+		now := s.stampOf(dir)
+		s.stamps[dir] = now
+		if now != was || was == (stamp{}) {
+			s.stale = true
+		}
+	}
+	if s.old.pending || s.old.lost {
+		s.stale = true
+	}
+}
+
+// stampOf looks at a folder. The kernel's clock for files moves in steps of up to ten milliseconds: a folder that has
+// changed in the present one may change again without a difference.
+func (s *syncer) stampOf(dir string) stamp {
+	var (
+		st  unix.Stat_t
+		now unix.Timespec
+	)
+	for range 20 {
+		if unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now) != nil || unix.Stat(s.o.file(dir), &st) != nil {
+			return stamp{}
+		}
+		if st.Mtim.Nano() < now.Nano() {
+			return stamp{st.Ino, st.Mtim.Nano()}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return stamp{} // another clock than ours
+}
+
 // keep takes a file over as it is.
 func (s *syncer) keep(p string, f *fileRecord, origin string) {
 	s.files[p] = f
+	s.apps[f.App].Files[p] = f
 	if f.Edited {
 		s.left = append(s.left, LeftOut{f.App, origin, "the file has been edited and stays as it is: " + s.o.file(p)})
 	}
@@ -215,13 +332,13 @@ func (s *syncer) keep(p string, f *fileRecord, origin string) {
 // want finds out what is to be done to have one file.
 func (s *syncer) want(f File) {
 	hash := hashOf(f.Content)
-	was := s.old.Files[f.Path]
+	was := s.was[f.Path]
 	now, err := s.look(f.Path, was)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.puts = append(s.puts, put{File: f})
 	case err == nil && now.hash == hash:
-		s.files[f.Path] = newFileRecord(f.App, hash, now.st)
+		s.keep(f.Path, newFileRecord(f.App, hash, now.st), f.Origin)
 		return
 	case err == nil && was != nil && slices.Contains(was.Hashes, now.hash):
 		s.puts = append(s.puts, put{f, true})
@@ -238,20 +355,21 @@ func (s *syncer) want(f File) {
 		s.blocked(f)
 		return
 	}
-	s.files[f.Path] = &fileRecord{App: f.App, Hashes: []string{hash}}
+	s.keep(f.Path, &fileRecord{App: f.App, Hashes: []string{hash}}, f.Origin)
 }
 
 // blocked notes down that somebody else has the place of a file; as soon as it is free, it is used.
 func (s *syncer) blocked(f File) {
 	s.left = append(s.left, LeftOut{f.App, f.Origin, "there is another file of that name: " + s.o.file(f.Path)})
-	a := *s.apps[f.App]
-	a.Asked = append(slices.Clip(a.Asked), answer{askFree + " " + f.Path, "taken"})
-	a.Left = append(slices.Clip(a.Left), s.left[len(s.left)-1])
-	s.apps[f.App] = &a
+	a := s.apps[f.App]
+	a.Asked = append(a.Asked, answer{askFree + " " + f.Path, "taken"})
+	a.Left = append(a.Left, s.left[len(s.left)-1])
+	a.Watch = true
 }
 
 // unwanted finds out what is to become of a file on record.
 func (s *syncer) unwanted(p string, was *fileRecord) {
+	s.leaves = append(s.leaves, p)
 	now, err := s.look(p, was)
 	switch {
 	case err == nil && !now.edited && slices.Contains(was.Hashes, now.hash):
@@ -260,7 +378,6 @@ func (s *syncer) unwanted(p string, was *fileRecord) {
 		s.aside = append(s.aside, p)
 	default:
 		// Gone, perhaps by a sync that was interrupted, or somebody else's by now.
-		s.forget = true
 		if errors.Is(err, fs.ErrNotExist) {
 			s.touched[areaOf(p)] = true
 		}
@@ -302,10 +419,10 @@ func (s *syncer) checkGenerated() {
 		if exists(file) {
 			continue
 		}
-		for p := range s.files {
-			if areaOf(p) == a {
+		for _, r := range s.apps {
+			if r.has(a) {
 				_, err := exec.LookPath(tool)
-				s.touched[a] = err == nil
+				s.touched[a] = s.touched[a] || err == nil
 				break
 			}
 		}
@@ -314,9 +431,8 @@ func (s *syncer) checkGenerated() {
 
 // intact tells whether files on record are as they were written, or as they were when they were found to be edited. One
 // that is changed in place is not found out here: it matters only when it is to be replaced or removed.
-func (s *syncer) intact(paths []string) bool {
-	for _, p := range paths {
-		f := s.old.Files[p]
+func (s *syncer) intact(files map[string]*fileRecord) bool {
+	for p, f := range files {
 		if f.Ino != 0 && s.inodes(path.Dir(p))[path.Base(p)] == f.Ino {
 			continue
 		}
@@ -397,34 +513,26 @@ func (s *syncer) look(p string, was *fileRecord) (found, error) {
 
 // idle tells whether there is nothing to do and nothing to note down.
 func (s *syncer) idle() bool {
-	if s.old.lost || s.old.Busy || s.forget || len(s.puts)+len(s.gone)+len(s.aside)+len(s.dir.made) > 0 || len(s.apps) != len(s.old.Apps) {
+	if s.old.lost || s.old.pending || s.old.Untold || len(s.puts)+len(s.leaves)+len(s.aside)+len(s.dir.made) > 0 || len(s.apps) != len(s.old.Apps) ||
+		s.host != s.old.Host {
 		return false
 	}
 	for id, a := range s.apps {
-		was := s.old.Apps[id]
-		if was == a {
-			continue
-		}
-		if was == nil || was.Key != a.Key || !slices.Equal(was.Left, a.Left) || !slices.Equal(was.Asked, a.Asked) || !slices.Equal(was.Claims, a.Claims) {
+		if was := s.old.Apps[id]; was != a && (was == nil || was.Key != a.Key || was.lines() != a.lines()) {
 			return false
 		}
 	}
-	for p, f := range s.files {
-		was := s.old.Files[p]
-		if was == f {
-			continue
-		}
-		if was == nil || was.App != f.App || !slices.Equal(was.Hashes, f.Hashes) || was.Ino != f.Ino || was.Mtime != f.Mtime || was.Edited != f.Edited {
-			return false
+	for dir, was := range s.old.Stamps {
+		if now := s.stamps[dir]; now != was && now != (stamp{}) {
+			return false // so that the next sync need not look at all files again
 		}
 	}
 	return true
 }
 
-// intent is the record for the time of the change: all that is ours before or after it.
+// intent is the record for the time of the change: all that the applications in question have before or after it.
 func (s *syncer) intent() *record {
 	r := emptyRecord()
-	r.Busy = true
 	checked := map[string]bool{}
 	for _, p := range s.puts {
 		for dir := filepath.Dir(s.o.file(p.Path)); !checked[dir]; dir = filepath.Dir(dir) {
@@ -441,33 +549,49 @@ func (s *syncer) intent() *record {
 		r.Caches[a] = s.old.Caches[a] || !exists(file)
 	}
 	s.old.Caches = r.Caches
-	for p, f := range s.old.Files {
-		c := *f
-		c.Hashes = slices.Clone(f.Hashes)
-		r.Files[p] = &c
-	}
-	for p, f := range s.files {
-		was := r.Files[p]
-		if was == nil {
-			was = &fileRecord{}
-			r.Files[p] = was
+	entry := func(id string) *appRecord {
+		a := r.Apps[id]
+		if a == nil {
+			a = &appRecord{id: id, Files: map[string]*fileRecord{}}
+			if now := s.apps[id]; now != nil {
+				now.claims(func(c string) { a.Claims = append(a.Claims, c) })
+			}
+			r.Apps[id] = a
 		}
-		was.App = f.App
-		for _, h := range f.Hashes {
-			if !slices.Contains(was.Hashes, h) {
-				// What a file is known by now was written with the hash that is no longer the last.
-				was.Hashes, was.Ino = append(was.Hashes, h), 0
+		return a
+	}
+	for _, p := range s.puts {
+		entry(p.App)
+	}
+	for id, was := range s.old.Apps {
+		if was.pending {
+			entry(id) // this record takes the place of the one that knows of it
+		}
+	}
+	for id, a := range r.Apps {
+		if was := s.old.Apps[id]; was != nil {
+			for p, f := range was.open().Files {
+				c := *f
+				c.Hashes = slices.Clone(f.Hashes)
+				a.Files[p] = &c
 			}
 		}
-		if n := len(was.Hashes); n > maxHashes {
-			was.Hashes = was.Hashes[n-maxHashes:]
+		now := s.apps[id]
+		if now == nil {
+			continue
 		}
-		if f.Edited {
-			*was = *f
+		for p, f := range now.open().Files {
+			c := *f
+			if was := s.was[p]; was != nil && !f.Edited {
+				// It may be what it was, or what it is to be.
+				c.Hashes = slices.Concat(was.Hashes, f.Hashes)
+				c.Hashes = c.Hashes[max(0, len(c.Hashes)-maxHashes):]
+				if f.Hashes[0] != was.Hashes[len(was.Hashes)-1] {
+					c.Ino = 0
+				}
+			}
+			a.Files[p] = &c
 		}
-	}
-	for id, a := range s.apps {
-		r.Apps[id] = &appRecord{Claims: a.Claims}
 	}
 	return r
 }
@@ -481,10 +605,10 @@ func (s *syncer) temp(p string) string {
 
 // cleanTemps removes what an interrupted sync has left half written.
 func (s *syncer) cleanTemps() error {
-	if !s.old.Busy {
+	if !s.old.pending {
 		return nil
 	}
-	for p := range s.old.Files {
+	for p := range s.was {
 		if err := s.disk.remove(s.temp(p)); err != nil {
 			return err
 		}
@@ -495,9 +619,9 @@ func (s *syncer) cleanTemps() error {
 func (s *syncer) write(ctx context.Context) ([]string, error) {
 	checked := map[string]bool{}
 	for _, p := range s.puts {
-		if dir := filepath.Dir(s.o.file(p.Path)); !checked[dir] {
+		if dir := path.Dir(p.Path); !checked[dir] {
 			checked[dir] = true
-			if _, err := s.disk.mkdirAll(dir, 0o755); err != nil {
+			if _, err := s.disk.mkdirAll(s.o.file(dir), 0o755); err != nil {
 				return nil, err
 			}
 		}
@@ -528,6 +652,7 @@ func (s *syncer) write(ctx context.Context) ([]string, error) {
 	for i, p := range s.puts {
 		if lost[i] {
 			delete(s.files, p.Path)
+			delete(s.apps[p.App].Files, p.Path)
 			s.blocked(p.File)
 			continue
 		}
@@ -641,53 +766,60 @@ func (s *syncer) tell(ctx context.Context) error {
 
 // finish puts the final record in place, and takes away what is empty now and was not there before us.
 func (s *syncer) finish(untold bool) error {
-	has := map[area]bool{}
-	needed := map[string]bool{}
-	for p := range s.files {
-		has[areaOf(p)] = true
-		for dir := filepath.Dir(s.o.file(p)); !needed[dir]; dir = filepath.Dir(dir) {
-			needed[dir] = true
-		}
-	}
 	r := emptyRecord()
-	r.Busy = untold
-	r.Apps, r.Files = s.apps, s.files
+	r.Untold, r.Host, r.Apps = untold, s.host, s.apps
 	for _, a := range []area{entriesArea, typesArea} {
-		switch {
-		case has[a]:
-			r.Caches[a] = s.old.Caches[a]
-		case s.old.Caches[a] && s.touched[a]:
+		r.Caches[a] = s.old.Caches[a]
+		if !s.old.Caches[a] || !s.touched[a] {
+			continue
+		}
+		shown := false
+		for _, app := range s.apps {
+			shown = shown || app.has(a)
+		}
+		if !shown {
+			r.Caches[a] = false
 			if err := a.sweep(s.o); err != nil {
 				return err
 			}
 		}
 	}
-	kept := len(r.Apps)+len(r.Files) > 0 || r.Busy
-	if kept {
-		for dir := s.dir.dir; !needed[dir]; dir = filepath.Dir(dir) {
-			needed[dir] = true
+	// Only where a file has gone can a folder be empty.
+	kept := len(r.Apps) > 0 || r.Untold
+	emptied := map[string]bool{}
+	for _, p := range s.leaves {
+		for dir := filepath.Dir(s.o.file(p)); !emptied[dir] && dir != "/"; dir = filepath.Dir(dir) {
+			emptied[dir] = true
 		}
 	}
+	full := map[string]bool{} // for there is a folder in it that is not empty
+	above := func(dir string) bool { return strings.HasPrefix(s.dir.dir+"/", dir+"/") }
 	dirs := slices.Clone(s.dirs)
 	slices.SortFunc(dirs, func(a, b string) int { return strings.Compare(b, a) }) // the inner ones first
-	above := func(dir string) bool { return strings.HasPrefix(s.dir.dir+"/", dir+"/") }
 	for _, dir := range dirs {
-		if !needed[dir] && (kept || !above(dir)) {
+		if !above(dir) && (emptied[dir] || !kept) && !full[dir] {
 			err := s.disk.remove(dir)
 			if err == nil {
-				continue // it was empty
+				continue
 			}
 			if !inUse(err) {
 				return err
 			}
-			if len(s.files) == 0 {
+			for up := filepath.Dir(dir); !full[up] && up != "/"; up = filepath.Dir(up) {
+				full[up] = true
+			}
+			if !kept {
 				continue // it has become somebody else's
 			}
 		}
 		r.Dirs = append(r.Dirs, dir)
 	}
 	if kept {
-		return s.dir.save(r)
+		s.newStamps(r)
+		if err := s.dir.save(recordName, r); err != nil {
+			return err
+		}
+		return s.disk.remove(s.dir.file(pendingName))
 	}
 	// The record is the last to go: as long as it is there, the next sync knows what is left to do.
 	if err := s.dir.drop(); err != nil {
@@ -701,6 +833,68 @@ func (s *syncer) finish(untold bool) error {
 		}
 	}
 	return nil
+}
+
+// expect notes down, before anything is changed, how many files the folders in question are to have afterwards.
+func (s *syncer) expect() {
+	count := func(p string, by int) {
+		dir := path.Dir(p)
+		if _, ok := s.expected[dir]; !ok {
+			delete(s.listed, dir)
+			s.expected[dir] = s.count(dir)
+		}
+		s.expected[dir] += by
+	}
+	for _, p := range s.puts {
+		if p.replaces {
+			count(p.Path, 0)
+		} else {
+			count(p.Path, 1)
+		}
+	}
+	for _, p := range slices.Concat(s.gone, s.aside) {
+		count(p, -1)
+	}
+}
+
+// count counts the files of a folder, but for those that come and go beside ours.
+func (s *syncer) count(dir string) int {
+	n := 0
+	for name := range s.inodes(dir) {
+		if name != "mimeinfo.cache" && !strings.HasPrefix(name, ".glick-") {
+			n++
+		}
+	}
+	return n
+}
+
+// newStamps puts on record in what state the folders are. One that has other files than expected, because somebody
+// else was at it at the same time, gets none: the next sync looks at each of ours.
+func (s *syncer) newStamps(r *record) {
+	for dir := range s.old.Stamps {
+		r.Stamps[dir] = s.stamps[dir]
+	}
+	for p := range s.files {
+		if dir := path.Dir(p); r.Stamps[dir] == (stamp{}) {
+			r.Stamps[dir] = stamp{}
+		}
+	}
+	for dir := range r.Stamps {
+		want, ok := s.expected[dir]
+		if !ok {
+			continue
+		}
+		now := s.stampOf(dir)
+		delete(s.listed, dir)
+		switch n := s.count(dir); {
+		case n == 0 && want == 0:
+			delete(r.Stamps, dir)
+		case n == want && now != (stamp{}):
+			r.Stamps[dir] = now
+		default:
+			r.Stamps[dir] = stamp{}
+		}
+	}
 }
 
 // inUse tells whether a folder could not be removed because it is somebody's, who has put something into it or on it.
@@ -717,8 +911,11 @@ func hashOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// appKey is equal when the same is to be derived.
-func appKey(a apps.App, o Options) string {
-	return hashOf(fmt.Appendf(nil, "%d\n%s\n%s\n%s\n%t %t %t\n", planFormat, a.ID, a.Digest, o.Glick, o.System,
-		slices.Contains(o.Autostart, a.ID), o.ConfigHome != ""))
+// appKey is equal when the same is to be derived. suffix is that of the options.
+func appKey(a apps.App, o Options, suffix string) string {
+	return hex.EncodeToString(a.Digest[:]) + suffix + flag(slices.Contains(o.Autostart, a.ID), "a")
+}
+
+func (o Options) keySuffix() string {
+	return hashOf(fmt.Appendf(nil, "%d %q %t %t", planFormat, o.Glick, o.System, o.ConfigHome != ""))[:16]
 }

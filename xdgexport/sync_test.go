@@ -292,4 +292,3 @@ func TestNamesOfTwo(t *testing.T) {
 	mustSync(t, home, first)
 	check("From Sample")
 }
-
