@@ -73,7 +73,7 @@ type appRecord struct {
 
 	pending bool // its files were about to change when a sync was interrupted
 
-	text   string // all that, as long as nobody has asked for it
+	text   []byte // all that, as long as nobody has asked for it
 	closed bool   // it is still to be read from text
 }
 
@@ -154,14 +154,14 @@ func (r *record) bytes() []byte {
 		a := r.Apps[id]
 		text := a.lines()
 		line(&b, "app", id, a.Key, flag(a.Watch, "watch"), strconv.Itoa(len(text)))
-		b.WriteString(text)
+		b.Write(text)
 	}
 	line(&b, "end", strconv.FormatUint(uint64(crc32.ChecksumIEEE(b.Bytes())), 16))
 	return b.Bytes()
 }
 
 // lines is what follows an application's line.
-func (a *appRecord) lines() string {
+func (a *appRecord) lines() []byte {
 	if a.closed {
 		return a.text
 	}
@@ -180,7 +180,7 @@ func (a *appRecord) lines() string {
 		line(&b, "file", p, strings.Join(f.Hashes, ","), strconv.FormatInt(f.Size, 10), strconv.FormatInt(f.Mtime, 10),
 			strconv.FormatUint(f.Ino, 10), flag(f.Edited, "edited"))
 	}
-	return b.String()
+	return b.Bytes()
 }
 
 // open reads what is on record of an application.
@@ -190,8 +190,8 @@ func (a *appRecord) open() *appRecord {
 	}
 	a.closed = false
 	a.Files = map[string]*fileRecord{}
-	for text := range strings.Lines(a.text) {
-		f := strings.Split(strings.TrimSuffix(text, "\n"), "\t")
+	for text := range bytes.Lines(a.text) {
+		f := strings.Split(strings.TrimSuffix(string(text), "\n"), "\t")
 		switch n := len(f); {
 		case f[0] == "asked" && n == 3:
 			a.Asked = append(a.Asked, answer{f[1], f[2]})
@@ -225,16 +225,16 @@ func (a *appRecord) claims(use func(string)) {
 		}
 		return
 	}
-	const word = "claim\t"
+	word := []byte("claim\t")
 	for rest := a.text; ; {
-		at := strings.Index(rest, word)
+		at := bytes.Index(rest, word)
 		if at < 0 {
 			return
 		}
 		inLine := at > 0 && rest[at-1] != '\n'
 		rest = rest[at+len(word):]
-		if claim, _, ok := strings.Cut(rest, "\n"); ok && !inLine {
-			use(claim)
+		if claim, _, ok := bytes.Cut(rest, []byte{'\n'}); ok && !inLine {
+			use(string(claim))
 		}
 	}
 }
@@ -242,7 +242,7 @@ func (a *appRecord) claims(use func(string)) {
 // has tells whether the application has files in an area.
 func (a *appRecord) has(in area) bool {
 	if a.closed {
-		return strings.Contains(a.text, "file\t"+string(in)+"/")
+		return bytes.Contains(a.text, []byte("file\t"+string(in)+"/"))
 	}
 	for p := range a.Files {
 		if areaOf(p) == in {
@@ -255,20 +255,20 @@ func (a *appRecord) has(in area) bool {
 var errRecord = errors.New("the record is damaged")
 
 // parseRecord reads what bytes has written.
-func parseRecord(data string) (*record, error) {
-	end := strings.LastIndex(data, "end\t")
-	if end < 0 || data[end:] != "end\t"+strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(data[:end]))), 16)+"\n" {
+func parseRecord(data []byte) (*record, error) {
+	end := bytes.LastIndex(data, []byte("end\t"))
+	if end < 0 || string(data[end:]) != "end\t"+strconv.FormatUint(uint64(crc32.ChecksumIEEE(data[:end])), 16)+"\n" {
 		return nil, errRecord
 	}
 	r := emptyRecord()
-	first, rest, _ := strings.Cut(data[:end], "\n")
-	if first != recordHead {
+	first, rest, _ := bytes.Cut(data[:end], []byte{'\n'})
+	if string(first) != recordHead {
 		return nil, errRecord
 	}
-	for rest != "" {
-		var text string
-		text, rest, _ = strings.Cut(rest, "\n")
-		f := strings.Split(text, "\t")
+	for len(rest) > 0 {
+		var text []byte
+		text, rest, _ = bytes.Cut(rest, []byte{'\n'})
+		f := strings.Split(string(text), "\t")
 		switch n := len(f); {
 		case f[0] == "untold" && n == 1:
 			r.Untold = true
@@ -403,12 +403,11 @@ func (f *folder) read(name string) (*record, error) {
 	if err != nil || info.Size() > maxRecord {
 		return nil, errRecord
 	}
-	var text strings.Builder
-	text.Grow(int(info.Size()))
-	if _, err := io.Copy(&text, io.LimitReader(in, maxRecord)); err != nil {
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(in, data); err != nil {
 		return nil, err
 	}
-	return parseRecord(text.String())
+	return parseRecord(data)
 }
 
 func (f *folder) save(name string, r *record) error {

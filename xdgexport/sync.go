@@ -451,16 +451,22 @@ func (s *syncer) inodes(dir string) map[string]uint64 {
 	}
 	m := map[string]uint64{}
 	s.listed[dir] = m
+	s.readDir(dir, func(name []byte, ino uint64) { m[string(name)] = ino })
+	return m
+}
+
+// readDir calls use with the regular files of a folder. The name is valid until use returns.
+func (s *syncer) readDir(dir string, use func(name []byte, ino uint64)) {
 	fd, err := unix.Open(s.o.file(dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return m
+		return
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := unix.Getdents(fd, buf)
 		if n <= 0 || err != nil {
-			return m
+			return
 		}
 		// struct linux_dirent64: inode, offset (8 bytes each), length (2), type (1), name ended by NUL (getdents64(2)).
 		const header = 19
@@ -470,7 +476,7 @@ func (s *syncer) inodes(dir string) map[string]uint64 {
 				break
 			}
 			if name, _, ok := bytes.Cut(rest[header:size], []byte{0}); ok && rest[18] == unix.DT_REG {
-				m[string(name)] = binary.NativeEndian.Uint64(rest)
+				use(name, binary.NativeEndian.Uint64(rest))
 			}
 			rest = rest[size:]
 		}
@@ -518,7 +524,7 @@ func (s *syncer) idle() bool {
 		return false
 	}
 	for id, a := range s.apps {
-		if was := s.old.Apps[id]; was != a && (was == nil || was.Key != a.Key || was.lines() != a.lines()) {
+		if was := s.old.Apps[id]; was != a && (was == nil || was.Key != a.Key || !bytes.Equal(was.lines(), a.lines())) {
 			return false
 		}
 	}
@@ -840,7 +846,6 @@ func (s *syncer) expect() {
 	count := func(p string, by int) {
 		dir := path.Dir(p)
 		if _, ok := s.expected[dir]; !ok {
-			delete(s.listed, dir)
 			s.expected[dir] = s.count(dir)
 		}
 		s.expected[dir] += by
@@ -860,11 +865,11 @@ func (s *syncer) expect() {
 // count counts the files of a folder, but for those that come and go beside ours.
 func (s *syncer) count(dir string) int {
 	n := 0
-	for name := range s.inodes(dir) {
-		if name != "mimeinfo.cache" && !strings.HasPrefix(name, ".glick-") {
+	s.readDir(dir, func(name []byte, _ uint64) {
+		if string(name) != "mimeinfo.cache" && !bytes.HasPrefix(name, []byte(".glick-")) {
 			n++
 		}
-	}
+	})
 	return n
 }
 
@@ -885,7 +890,6 @@ func (s *syncer) newStamps(r *record) {
 			continue
 		}
 		now := s.stampOf(dir)
-		delete(s.listed, dir)
 		switch n := s.count(dir); {
 		case n == 0 && want == 0:
 			delete(r.Stamps, dir)
@@ -906,9 +910,10 @@ func newFileRecord(app, hash string, st unix.Stat_t) *fileRecord {
 	return &fileRecord{App: app, Hashes: []string{hash}, Size: st.Size, Mtime: st.Mtim.Nano(), Ino: st.Ino}
 }
 
+// hashOf is the digest of a file, as long as it has to be so that nobody can make another file with it.
 func hashOf(data []byte) string {
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:16])
 }
 
 // appKey is equal when the same is to be derived. suffix is that of the options.
