@@ -15,7 +15,13 @@ var errExec = errors.New("its Exec cannot be understood")
 
 // splitExec takes an Exec value apart (Desktop Entry Specification 1.5, "The Exec key"). The value has its string
 // escapes undone already. Field codes stay as they are. %% stays too, so that arguments can be told from field codes.
-func splitExec(value string) ([]string, error) {
+func splitExec(value string) ([]string, error) { return splitWords(value, false) }
+
+// splitShell takes the Exec value of a D-Bus service apart, in which single quotes count as well (D-Bus Specification
+// 0.41, "Message Bus Starting Services").
+func splitShell(value string) ([]string, error) { return splitWords(value, true) }
+
+func splitWords(value string, single bool) ([]string, error) {
 	if len(value) > maxExec {
 		return nil, fmt.Errorf("%w: it is too long", errExec)
 	}
@@ -27,10 +33,17 @@ func splitExec(value string) ([]string, error) {
 		word   strings.Builder
 		inWord bool
 		quoted bool
+		raw    bool // within single quotes
 	)
 	for i := 0; i < len(value); i++ {
 		c := value[i]
 		switch {
+		case raw && c == '\'':
+			raw = false
+		case raw:
+			word.WriteByte(c)
+		case single && !quoted && c == '\'':
+			raw, inWord = true, true
 		case quoted && c == '"':
 			quoted = false
 		case quoted && c == '\\':
@@ -61,7 +74,7 @@ func splitExec(value string) ([]string, error) {
 			inWord = true
 		}
 	}
-	if quoted {
+	if quoted || raw {
 		return nil, fmt.Errorf("%w: a quote is not closed", errExec)
 	}
 	if inWord {

@@ -27,7 +27,7 @@ func parseService(data []byte, id string) (name string, words []string, err erro
 	if !allowedName(name, id) || !busName.MatchString(name) {
 		return "", nil, errors.New("the D-Bus name is not the bundle's id and does not begin with it")
 	}
-	words, err = splitExec(g.String("Exec"))
+	words, err = splitShell(g.String("Exec"))
 	return name, words, err
 }
 
