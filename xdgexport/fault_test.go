@@ -75,6 +75,9 @@ func (c childTask) sync() error {
 	o := faultOptions(c.Home)
 	n := 0
 	o.before = func(call, path string) error {
+		if call == "fsync" {
+			return nil // to be killed there is to be killed before the next change
+		}
 		if n++; n == c.Kill {
 			if call == "write" {
 				// It may well have been in the middle of it.
@@ -331,6 +334,59 @@ func TestFailingDisk(t *testing.T) {
 					t.Errorf("only %d syncs failed", failed)
 				}
 			})
+		}
+	}
+}
+
+// After an interrupted sync the next may be about other applications, and be interrupted as well.
+func TestInterruptedTwice(t *testing.T) {
+	noTools(t)
+	a := appOf(t, id, "1", full(t), "own")
+	other := appOf(t, "org.example.Other", "1", sample.App("org.example.Other"))
+	errStop := errors.New("stopped")
+	stopAt := func(at int, n *int) func(string, string) error {
+		return func(string, string) error {
+			if *n++; *n >= at {
+				return errStop
+			}
+			return nil
+		}
+	}
+	for first := 1; ; first += 3 {
+		done := false
+		for _, second := range []int{0, 5, 6, 12, 30} { // 0: not at all; 6 is just after its own record
+			top := memory(t)
+			if err := os.MkdirAll(filepath.Join(top, ".local/share"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			o := faultOptions(top)
+			n := 0
+			o.before = stopAt(first, &n)
+			if _, err := Sync(t.Context(), []apps.App{a}, o); err == nil {
+				done = true
+			} else if !errors.Is(err, errStop) {
+				t.Fatal(err)
+			}
+			if second > 0 {
+				n = 0
+				o.before = stopAt(second, &n)
+				if _, err := Sync(t.Context(), []apps.App{other}, o); err != nil && !errors.Is(err, errStop) {
+					t.Fatal(err)
+				}
+			}
+			o.before = nil
+			if _, err := Sync(t.Context(), nil, o); err != nil {
+				t.Fatal(err)
+			}
+			for p := range find(t, top) {
+				if !slices.Contains([]string{".", ".local", ".local/share"}, p) {
+					t.Errorf("stopped at %d and %d: left behind: %s", first, second, p)
+				}
+			}
+			os.RemoveAll(top)
+		}
+		if done || t.Failed() {
+			return
 		}
 	}
 }
