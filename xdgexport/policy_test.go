@@ -328,6 +328,21 @@ func TestSystemWide(t *testing.T) {
 	if got := read(t, filepath.Join(top, "local/bin/own")); !strings.Contains(got, "exec "+program+" run "+id+" --exec bin/own -- \"$@\"") {
 		t.Errorf("the launcher is\n%s", got)
 	}
+	// The users' own folders need not have it again, unless a user has another version.
+	user := faultOptions(t.TempDir())
+	user.Autostart, user.DataDirs = nil, []string{o.DataHome}
+	old.Default = true
+	if res, err := Sync(t.Context(), []apps.App{old}, user); err != nil || res.Changed() || len(res.Left) > 0 {
+		t.Errorf("for one user: %+v, %v", res, err)
+	}
+	if res, err := Sync(t.Context(), []apps.App{newer, old}, user); err != nil || len(res.Written) == 0 {
+		t.Errorf("another version for one user: %+v, %v", res, err)
+	}
+	user.Autostart = []string{id}
+	if _, err := Sync(t.Context(), []apps.App{old}, user); err != nil || !exists(user.mustComplete().file("autostart/"+id+".desktop")) {
+		t.Errorf("to be started with the session of one user: %v", err)
+	}
+	old.Default = false
 	if err := os.Chmod(old.File, 0o700); err != nil {
 		t.Fatal(err)
 	}

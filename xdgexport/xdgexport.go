@@ -197,18 +197,39 @@ func findGlick() (string, error) {
 	return filepath.Abs(path)
 }
 
-// pick gives the applications that are to be shown: of each id the default, and for all users the newest that all share.
+// pick gives the applications that are to be shown: of each id the default, but for those that all users see already; and
+// for all users the newest that all share.
 func pick(list []apps.App, o Options) []apps.App {
 	var all []apps.App
 	seen := map[string]bool{}
+	shown := shownToAll(list, o)
 	for _, a := range list { // of one id the default comes first, then the others by falling version
-		if (o.System && a.System || !o.System && a.Default) && !seen[a.ID] {
+		if (o.System && a.System || !o.System && a.Default && !shown(a)) && !seen[a.ID] {
 			seen[a.ID] = true
 			all = append(all, a)
 		}
 	}
 	slices.SortFunc(all, func(a, b apps.App) int { return strings.Compare(a.ID, b.ID) })
 	return all
+}
+
+// shownToAll tells which applications a system-wide sync has shown already, so that this user's folders need not.
+func shownToAll(list []apps.App, o Options) func(apps.App) bool {
+	var records []*record
+	if !o.System && slices.ContainsFunc(list, func(a apps.App) bool { return a.System && a.Default }) {
+		for _, dir := range o.DataDirs {
+			f := folder{dir: stateFolder(dir)}
+			if r, err := f.read(recordName); err == nil {
+				records = append(records, r)
+			}
+		}
+	}
+	return func(a apps.App) bool {
+		return a.System && !slices.Contains(o.Autostart, a.ID) && slices.ContainsFunc(records, func(r *record) bool {
+			known := r.Apps[a.ID]
+			return known != nil && strings.HasPrefix(known.Key, a.Digest.String())
+		})
+	}
 }
 
 // Plan derives what should be shown for the given applications: of each id its default. It changes nothing. A bundle
