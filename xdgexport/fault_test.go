@@ -226,12 +226,11 @@ func (c *faultCase) prepare(t *testing.T, top string) {
 // mends lets the next sync do its work and looks at the result, and at what the removal leaves.
 func (c *faultCase) mends(t *testing.T, top string, now faultCase) {
 	t.Helper()
-	res, err := Sync(t.Context(), c.to, faultOptions(top))
-	if err != nil {
+	if _, err := Sync(t.Context(), c.to, faultOptions(top)); err != nil {
 		t.Fatal(err)
 	}
 	same(t, state(t, top), now.want)
-	if res, err = Sync(t.Context(), c.to, faultOptions(top)); err != nil || res.Changed() {
+	if res, err := Sync(t.Context(), c.to, faultOptions(top)); err != nil || res.Changed() {
 		t.Errorf("it left work: %+v, %v", res, err)
 	}
 	if _, err := Sync(t.Context(), nil, faultOptions(top)); err != nil {

@@ -372,7 +372,7 @@ func TestHostileRecord(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	r := emptyRecord()
-	r.Dirs, r.Caches[typesArea], r.Stamps["bin"] = []string{"/home/x"}, true, stamp{1, 2}
+	r.Dirs, r.Caches[typesArea], r.Stamps["bin"] = []string{"/home/x"}, true, stamp{1, 2, 3}
 	r.Apps[id] = &appRecord{id: id, Key: "k", Claims: []string{"c"}, Left: []LeftOut{{id, "o", "r"}}, Asked: []answer{{"q", "a"}}, Files: map[string]*fileRecord{
 		"applications/x.desktop": {App: id, Hashes: []string{"a", "b"}, Size: 1, Mtime: 2, Ino: 3, Edited: true},
 	}}

@@ -57,6 +57,7 @@ type record struct {
 type stamp struct {
 	Ino   uint64
 	Mtime int64 // in nanoseconds
+	Files int   // how many it has
 }
 
 // appRecord says what was derived from a bundle, so that it need not be derived again.
@@ -143,7 +144,7 @@ func (r *record) bytes() []byte {
 		line(&b, "dir", d)
 	}
 	for _, d := range sortedKeys(r.Stamps) {
-		line(&b, "stamp", d, strconv.FormatUint(r.Stamps[d].Ino, 10), strconv.FormatInt(r.Stamps[d].Mtime, 10))
+		line(&b, "stamp", d, strconv.FormatUint(r.Stamps[d].Ino, 10), strconv.FormatInt(r.Stamps[d].Mtime, 10), strconv.Itoa(r.Stamps[d].Files))
 	}
 	for _, a := range areas {
 		if r.Caches[a] {
@@ -278,13 +279,14 @@ func parseRecord(data []byte) (*record, error) {
 			r.Dirs = append(r.Dirs, f[1])
 		case f[0] == "cache" && n == 2 && slices.Contains(areas, area(f[1])):
 			r.Caches[area(f[1])] = true
-		case f[0] == "stamp" && n == 4 && (areaOf(f[1]) != noArea || slices.Contains(areas, area(f[1]))):
+		case f[0] == "stamp" && n == 5 && (areaOf(f[1]) != noArea || slices.Contains(areas, area(f[1]))):
 			ino, e1 := strconv.ParseUint(f[2], 10, 64)
 			mtime, e2 := strconv.ParseInt(f[3], 10, 64)
-			if errors.Join(e1, e2) != nil {
+			files, e3 := strconv.Atoi(f[4])
+			if errors.Join(e1, e2, e3) != nil {
 				return nil, errRecord
 			}
-			r.Stamps[f[1]] = stamp{ino, mtime}
+			r.Stamps[f[1]] = stamp{ino, mtime, files}
 		case f[0] == "app" && n == 5:
 			size, err := strconv.Atoi(f[4])
 			if err != nil || size < 0 || size > len(rest) {

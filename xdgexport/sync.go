@@ -291,6 +291,11 @@ func (a *appRecord) watched() bool {
 func (s *syncer) checkStamps() {
 	for dir, was := range s.old.Stamps {
 		now := s.stampOf(dir)
+		if now.Ino == was.Ino && now.Mtime == was.Mtime {
+			now.Files = was.Files
+		} else if now.Ino != 0 {
+			now.Files = s.count(dir)
+		}
 		s.stamps[dir] = now
 		if now != was || was == (stamp{}) {
 			s.stale = true
@@ -313,7 +318,7 @@ func (s *syncer) stampOf(dir string) stamp {
 			return stamp{}
 		}
 		if st.Mtim.Nano() < now.Nano() {
-			return stamp{st.Ino, st.Mtim.Nano()}
+			return stamp{Ino: st.Ino, Mtime: st.Mtim.Nano()}
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -846,7 +851,11 @@ func (s *syncer) expect() {
 	count := func(p string, by int) {
 		dir := path.Dir(p)
 		if _, ok := s.expected[dir]; !ok {
-			s.expected[dir] = s.count(dir)
+			if now := s.stamps[dir]; now != (stamp{}) {
+				s.expected[dir] = now.Files
+			} else {
+				s.expected[dir] = s.count(dir)
+			}
 		}
 		s.expected[dir] += by
 	}
@@ -890,10 +899,12 @@ func (s *syncer) newStamps(r *record) {
 			continue
 		}
 		now := s.stampOf(dir)
-		switch n := s.count(dir); {
+		n := s.count(dir)
+		switch {
 		case n == 0 && want == 0:
 			delete(r.Stamps, dir)
 		case n == want && now != (stamp{}):
+			now.Files = n
 			r.Stamps[dir] = now
 		default:
 			r.Stamps[dir] = stamp{}
