@@ -5,6 +5,9 @@
 // There is no registry. A bundle is installed when its file is in one of the folders, and it is gone when the file is
 // gone; whoever put or deleted it, by whatever means. Names that begin with a dot are not looked at: under such names
 // files are on their way in (being copied) or out (removed, and may come back).
+//
+// What is remembered is whose signature an id has (package trust) and which version the user wants, in
+// $XDG_DATA_HOME/glick/apps.known; and what files say that have not changed since, in a cache that may be lost.
 package apps
 
 import (
@@ -16,11 +19,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 // Suffix ends the names of installed bundles. Files without it are looked at as well.
@@ -47,20 +49,28 @@ func Folders() []string {
 	return append(all, systemFolders...)
 }
 
-// App is one installed bundle.
+// App is one bundle in a bundle folder. Two are equal when nothing about them differs.
 type App struct {
 	ID, Version, Name string
 	File              string        // absolute path
 	Size              int64         // of the file, in bytes
 	Digest            bundle.Digest // identity of the whole bundle
 	System            bool          // it lies in a folder that all users share
-	Default           bool          // of all installed versions of this id, the one that is used and exported
+	Default           bool          // of all usable versions of this id, the one that is used and exported
+
+	State  trust.State // whether its signature is the expected one; what is not State.Usable is never Default
+	Key    trust.Key   // whose signature it has, with the user's comment on the key; the zero value for none
+	Origin Origin      // where it was downloaded from
+	Damage string      // why it is trust.Damaged, a clause
 }
 
 // Problem is a file in a bundle folder that is not a usable bundle, or not yet.
 type Problem struct {
 	File string
 	Err  error // bundle's errors (errors.Is) or those of reading the file
+	// Content tells apart the contents that a broken file had, so that each can be reported once; empty when it could not be read. Touching or
+	// renaming a file leaves it as it is.
+	Content string
 }
 
 func (p Problem) Error() string { return fmt.Sprintf("%s: %v", p.File, p.Err) }
@@ -69,61 +79,145 @@ func (p Problem) Error() string { return fmt.Sprintf("%s: %v", p.File, p.Err) }
 func (p Problem) Unwrap() error { return p.Err }
 
 // Incomplete tells whether the file may be on its way: being copied or downloaded into the folder.
-func (p Problem) Incomplete() bool { return errors.Is(p.Err, bundle.ErrTruncated) }
+func (p Problem) Incomplete() bool {
+	return errors.Is(p.Err, bundle.ErrTruncated) || errors.Is(p.Err, errWriting)
+}
+
+// ErrChanged is when a bundle is signed by another key than its id had until now, or by none. Accept, or InstallOptions.Accept, allows it.
+var ErrChanged = errors.New("its signature is not by the key of the version that you have")
 
 // List looks into all bundle folders. Applications are sorted by id, of one id the default first, then by falling
-// version. Files that are no bundles are passed over, unless their name claims that they are. Nothing of a bundle is
-// executed and only its identity is read; for files known from earlier, nothing at all.
-func List() ([]App, []Problem, error) {
-	known := loadCache()
-	var (
-		all      []App
-		problems []Problem
-	)
-	for _, folder := range Folders() {
-		entries, err := os.ReadDir(folder)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+// version. Bundles that cannot be used because of their state are among them, and never the default; damaged ones are among the problems too. Files
+// that are no bundles are passed over, unless their name claims that they are. Nothing of a bundle is executed; what is read of it is its identity,
+// its signature, and all that the desktop shows; for files known from earlier, nothing at all.
+//
+// The first bundle of an id decides which key the later ones must have, see package trust.
+func List() ([]App, []Problem, error) { return current().List() }
+
+// Find gives the application that a person means by an id or by a path of a bundle file. A word with a slash is a
+// path; other words are ids first. An unknown one is an error that is fs.ErrNotExist; an id of which nothing can be used, because its signature is
+// another one, is ErrChanged.
+//
+// Of a file that is named by its path only the identity and the signature are read. Nothing is remembered of it.
+func Find(idOrPath string) (App, error) {
+	lib := current()
+	var changed *App
+	if !strings.Contains(idOrPath, "/") && bundle.ValidID(idOrPath) == nil {
+		all, _, err := lib.List()
 		if err != nil {
-			problems = append(problems, Problem{folder, err})
-			continue
+			return App{}, err
 		}
-		system := slices.Contains(systemFolders, folder)
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
-				continue
+		for _, a := range all {
+			if a.ID == idOrPath && a.Default {
+				return a, nil
 			}
-			app, err := known.look(filepath.Join(folder, e.Name()))
-			switch {
-			case err == nil:
-				app.System = system
-				all = append(all, app)
-			case errors.Is(err, errSkip), errors.Is(err, fs.ErrNotExist):
-				// Not a file, or gone since the folder was read.
-			case errors.Is(err, bundle.ErrNotBundle) && !strings.HasSuffix(e.Name(), Suffix):
-			default:
-				problems = append(problems, Problem{filepath.Join(folder, e.Name()), plain(err)})
+			if a.ID == idOrPath && a.State == trust.Changed {
+				changed = &a
 			}
 		}
 	}
-	known.save()
-	rank(all)
-	return all, problems, nil
+	path, err := filepath.Abs(idOrPath)
+	if err != nil {
+		return App{}, fmt.Errorf("cannot find %s: %w", idOrPath, err)
+	}
+	app, err := lib.identify(path)
+	switch {
+	case errors.Is(err, errSkip):
+		return App{}, fmt.Errorf("cannot use %s: %w", idOrPath, bundle.ErrNotBundle)
+	case errors.Is(err, fs.ErrNotExist) && changed != nil:
+		return App{}, fmt.Errorf("cannot use %s: %w", idOrPath, ErrChanged)
+	case errors.Is(err, fs.ErrNotExist) && !strings.Contains(idOrPath, "/"):
+		return App{}, fmt.Errorf("no application %s is installed, and there is no such file: %w", idOrPath, fs.ErrNotExist)
+	case err != nil:
+		return App{}, fmt.Errorf("cannot use %s: %w", idOrPath, plain(err))
+	}
+	return app, nil
 }
 
-// rank sorts and marks the default of each id: the highest version; of equal ones the user's own.
-func rank(all []App) {
-	slices.SortStableFunc(all, func(a, b App) int {
+// Accept allows bundles of an id to be used although their signature is not the expected one. what is the fingerprint of a key ("SHA256:…"),
+// which then counts like the earlier ones; or the digest of one bundle in hexadecimal, which is accepted as it is, signed or not. Accepting
+// the key that is known confirms it.
+//
+// Call xdgexport.Refresh afterwards.
+func Accept(id, what string) error {
+	if !strings.HasPrefix(what, "SHA256:") {
+		return current().decide("accept the bundle", func(b *trust.Book) (*trust.Record, error) { return b.AcceptDigest(id, what, time.Now()) })
+	}
+	key := trust.Key{Fingerprint: what}
+	if all, _, err := List(); err == nil {
+		for _, a := range all {
+			if a.Key.Fingerprint == what {
+				key = a.Key
+				key.Comment = ""
+			}
+		}
+	}
+	return AcceptKey(id, key)
+}
+
+// AcceptKey is Accept for a key, which may bring the comment by which the user knows it.
+func AcceptKey(id string, key trust.Key) error {
+	return current().decide("accept the key", func(b *trust.Book) (*trust.Record, error) { return b.AcceptKey(id, key, time.Now()) })
+}
+
+// Forget forgets whose signature an id has: the next bundle of it that is seen decides anew. Deleting the bundle does not do this.
+func Forget(id string) error {
+	return current().decide("forget the key", func(b *trust.Book) (*trust.Record, error) { return b.Forget(id), bundle.ValidID(id) })
+}
+
+// Known tells what is remembered of an id: its keys, and the version that the user wants. Nil is nothing.
+func Known(id string) *trust.Record {
+	lib := current()
+	lib.mu.Lock()
+	defer lib.mu.Unlock()
+	lib.readBook()
+	return lib.book.Record(id)
+}
+
+// SetDefault chooses the version of an application that is used and exported as long as it is there, whatever else is: going back to an
+// earlier one is this as well. The empty version chooses the newest. The error is fs.ErrNotExist when no such version can be used.
+//
+// Call xdgexport.Refresh afterwards.
+func SetDefault(id, version string) error {
+	if version != "" {
+		all, _, err := List()
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(a App) bool { return a.ID == id && a.Version == version && a.State.Usable() }) {
+			return fmt.Errorf("cannot choose version %s of %s: no such version can be used: %w", version, id, fs.ErrNotExist)
+		}
+	}
+	return current().decide("choose the version", func(b *trust.Book) (*trust.Record, error) { return b.Choose(id, version) })
+}
+
+// rank sorts the bundles of one id and marks the default: of those that can be used the version that is chosen, or else the highest; of equal ones a
+// signed one, the user's own, and the first by name.
+func rank(all []App, choice string) {
+	better := func(a, b App) int {
 		return cmp.Or(
-			strings.Compare(a.ID, b.ID),
 			-bundle.CompareVersions(a.Version, b.Version),
+			-boolCompare(!a.Key.None(), !b.Key.None()),
 			boolCompare(a.System, b.System),
 			strings.Compare(a.File, b.File),
 		)
-	})
-	for i := range all {
-		all[i].Default = i == 0 || all[i-1].ID != all[i].ID
+	}
+	slices.SortStableFunc(all, better)
+	best := -1
+	for i, a := range all {
+		all[i].Default = false
+		if !a.State.Usable() {
+			continue
+		}
+		if best < 0 || choice != "" && a.Version == choice && all[best].Version != choice {
+			best = i
+		}
+	}
+	if best >= 0 {
+		first := all[best]
+		first.Default = true
+		copy(all[1:best+1], all[:best])
+		all[0] = first
 	}
 }
 
@@ -135,92 +229,4 @@ func boolCompare(a, b bool) int {
 		return -1
 	}
 	return 1
-}
-
-// Find gives the application that a person means by an id or by a path of a bundle file. A word with a slash is a
-// path; other words are ids first. An unknown one is an error that is fs.ErrNotExist.
-func Find(idOrPath string) (App, error) {
-	if !strings.Contains(idOrPath, "/") && bundle.ValidID(idOrPath) == nil {
-		all, _, err := List()
-		if err != nil {
-			return App{}, err
-		}
-		for _, a := range all {
-			if a.ID == idOrPath && a.Default {
-				return a, nil
-			}
-		}
-	}
-	path, err := filepath.Abs(idOrPath)
-	if err != nil {
-		return App{}, fmt.Errorf("cannot find %s: %w", idOrPath, err)
-	}
-	app, err := look(path)
-	switch {
-	case errors.Is(err, errSkip):
-		return App{}, fmt.Errorf("cannot use %s: %w", idOrPath, bundle.ErrNotBundle)
-	case errors.Is(err, fs.ErrNotExist) && !strings.Contains(idOrPath, "/"):
-		return App{}, fmt.Errorf("no application %s is installed, and there is no such file: %w", idOrPath, fs.ErrNotExist)
-	case err != nil:
-		return App{}, fmt.Errorf("cannot use %s: %w", idOrPath, plain(err))
-	}
-	app.System = slices.Contains(systemFolders, filepath.Dir(path))
-	return app, nil
-}
-
-// errSkip marks what is not a file.
-var errSkip = errors.New("not a regular file")
-
-// look reads the identity of one bundle file.
-func look(path string) (App, error) {
-	f, st, err := open(path)
-	if err != nil {
-		return App{}, err
-	}
-	defer f.Close()
-	return identify(f, st, path)
-}
-
-// open opens a regular file for reading, without being held up by a pipe or a device of that name.
-func open(path string) (*os.File, *unix.Stat_t, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		if errors.Is(err, unix.ENXIO) { // a socket
-			return nil, nil, errSkip
-		}
-		return nil, nil, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		f.Close()
-		return nil, nil, &fs.PathError{Op: "stat", Path: path, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		f.Close()
-		return nil, nil, errSkip
-	}
-	return f, &st, nil
-}
-
-// identify reads the identity of an open bundle.
-func identify(f *os.File, st *unix.Stat_t, path string) (App, error) {
-	b, err := bundle.Read(f, st.Size)
-	if err != nil {
-		return App{}, err
-	}
-	m := b.Manifest()
-	return App{ID: m.ID, Version: m.Version, Name: m.Name, File: path, Size: st.Size, Digest: b.Digest()}, nil
-}
-
-// plain takes the path out of an error of the os package, for messages that name the file already.
-func plain(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		var errno syscall.Errno
-		if errors.As(pe.Err, &errno) {
-			return errno
-		}
-		return pe.Err
-	}
-	return err
 }

@@ -369,7 +369,7 @@ func TestCleanLeavesWhatIsHeld(t *testing.T) {
 	if err := os.WriteFile(stale, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	held, err := hidden(home, installPrefix)
+	held, err := hidden(home, installPrefix, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,28 +3,31 @@
 package apps
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
+	"unicode/utf8"
 
 	"github.com/adrg/xdg"
-	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 const (
-	cacheFormat = 1
-	// maxCache bounds what is read back: some hundred bytes for each of many thousand bundles.
-	maxCache = 32 << 20
+	cacheFormat = 2
 	// settled is the age from which a file's change time tells it from a later state of the same file: older kernels
-	// stamp files with the time of the last timer tick only.
+	// stamp files with the time of the last timer tick only. coarse is the same for file systems like FAT.
 	settled = 50 * time.Millisecond
+	coarse  = 3 * time.Second
+	// slack is how many lines the cache may have beyond those that are used before it is written anew.
+	slack = 200
+	// maxField bounds what is taken from a cache.
+	maxField = 16 << 10
 )
 
 // stamp says that a file is still the one that was looked at.
@@ -40,86 +43,160 @@ func stampOf(st *unix.Stat_t) stamp {
 	return stamp{Dev: st.Dev, Ino: st.Ino, Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}
 }
 
-type cached struct {
+// age is the time since the file was changed last, in any way.
+func (s stamp) age() time.Duration { return time.Since(time.Unix(0, max(s.Mtime, s.Ctime))) }
+
+// facts is what a file says, all by itself. Two are equal when they say the same.
+type facts struct {
+	ID      string    `json:"id,omitempty"`
+	Version string    `json:"version,omitempty"`
+	Name    string    `json:"name,omitempty"`
+	Digest  string    `json:"digest,omitempty"` // hexadecimal
+	Key     trust.Key `json:"key,omitzero"`
+	Origin  Origin    `json:"origin,omitzero"`
+	// Whole says that every byte was compared to its digest.
+	Whole bool `json:"whole,omitempty"`
+	// Fault is why the file cannot be used, of the kind Kind; empty for a sound bundle. Without an ID, nothing else is known of it.
+	Fault string `json:"fault,omitempty"`
+	Kind  int    `json:"kind,omitempty"`
+	// Content tells apart the contents of files that have a fault.
+	Content string `json:"content,omitempty"`
+}
+
+// kinds are the errors that a fault can be (errors.Is), by the number that the cache has.
+var kinds = []error{
+	1: bundle.ErrNotBundle, 2: bundle.ErrTruncated, 3: bundle.ErrDamaged, 4: bundle.ErrVersion, 5: bundle.ErrArch, 6: bundle.ErrUnsupported,
+}
+
+func kindOf(err error) int {
+	for k, e := range kinds {
+		if k > 0 && errors.Is(err, e) {
+			return k
+		}
+	}
+	return 0
+}
+
+// fault is an error that was remembered.
+type fault struct {
+	text string
+	kind error
+}
+
+func (f *fault) Error() string { return f.text }
+func (f *fault) Unwrap() error { return f.kind }
+
+// err is the fault as an error, nil for a sound bundle.
+func (f *facts) err() error {
+	if f.Fault == "" {
+		return nil
+	}
+	return &fault{f.Fault, kinds[f.Kind]}
+}
+
+func (f *facts) valid() bool {
+	if f.Kind < 0 || f.Kind >= len(kinds) || (f.Fault != "") != (f.Kind != 0) || f.Fault == "" && f.ID == "" {
+		return false
+	}
+	for _, s := range []string{f.Version, f.Name, f.Key.Comment, f.Key.Public, f.Origin.URL, f.Origin.Referrer, f.Fault, f.Content} {
+		if len(s) > maxField || !utf8.ValidString(s) {
+			return false
+		}
+	}
+	if f.ID == "" {
+		return true
+	}
+	_, ok := parseDigest(f.Digest)
+	return ok && bundle.ValidID(f.ID) == nil
+}
+
+// cacheLine is a line of the cache. There is room for more about a file, as when it was used last: fields that are not known are passed over.
+type cacheLine struct {
+	Format int `json:"format"`
 	stamp
-	ID      string `json:"id"`
-	Version string `json:"version"`
-	Name    string `json:"name"`
-	Digest  string `json:"digest"`
+	facts
 }
 
-// cache remembers the identities of bundle files, so that a thousand known ones cost a thousand stats. It is only a
-// cache: losing it, or having it damaged, costs time.
+// cache remembers what files say, so that a thousand known ones cost a thousand stats. It is only a cache: losing it, or
+// having it damaged, costs time. Lines that are not ours are passed over, and so is a file that others can write.
+//
+// Files are known by their stamps alone, not by their names, which may be no text.
 type cache struct {
-	Format int               `json:"format"`
-	Files  map[string]cached `json:"files"`
-
-	used    map[string]cached
-	changed bool
+	file  journal
+	known map[stamp]*facts
+	fresh []cacheLine // not written yet
 }
 
-func cacheFile() string { return filepath.Join(xdg.CacheHome, "glick", "apps.json") }
+func cacheFile() string { return filepath.Join(xdg.CacheHome, "glick", "apps.cache") }
 
-func loadCache() *cache {
-	c := &cache{used: map[string]cached{}}
-	if f, err := os.Open(cacheFile()); err == nil {
-		defer f.Close()
-		if json.NewDecoder(io.LimitReader(f, maxCache)).Decode(c) != nil || c.Format != cacheFormat {
-			c.Files = nil
-		}
-	}
-	return c
+func newCache() *cache {
+	return &cache{file: journal{path: cacheFile()}, known: map[stamp]*facts{}}
 }
 
-// look is look with memory.
-func (c *cache) look(path string) (App, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return App{}, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return App{}, errSkip
-	}
-	if k, ok := c.Files[path]; ok && k.stamp == stampOf(&st) {
-		if d, err := hex.DecodeString(k.Digest); err == nil && len(d) == len(bundle.Digest{}) && bundle.ValidID(k.ID) == nil {
-			c.used[path] = k
-			return App{ID: k.ID, Version: k.Version, Name: k.Name, File: path, Size: k.Size, Digest: bundle.Digest(d)}, nil
+func (c *cache) reset() {}
+
+func (c *cache) line(data []byte) {
+	var l cacheLine
+	if json.Unmarshal(data, &l) == nil && l.Format == cacheFormat && l.facts.valid() {
+		if f := c.known[l.stamp]; f == nil || *f != l.facts {
+			c.known[l.stamp] = &l.facts
 		}
 	}
-	f, fst, err := open(path)
-	if err != nil {
-		return App{}, err
-	}
-	defer f.Close()
-	app, err := identify(f, fst, path)
-	if err != nil {
-		return App{}, err
-	}
-	if time.Since(time.Unix(fst.Ctim.Unix())) > settled {
-		c.used[path] = cached{stampOf(fst), app.ID, app.Version, app.Name, hex.EncodeToString(app.Digest[:])}
-		c.changed = true
-	}
-	return app, nil
 }
 
-// save writes the cache when it has changed; when there is nothing to remember, it leaves no file.
-func (c *cache) save() {
-	if !c.changed && len(c.used) == len(c.Files) {
+// load reads what this process or others have written since it was read last.
+func (c *cache) load() {
+	if err := c.file.read(c.reset, c.line); err != nil {
+		_ = onDisk.remove(c.file.path) // nobody can use it
+	}
+}
+
+// remember keeps what a file says, unless the file may still be changing.
+func (c *cache) remember(s stamp, f *facts, wait time.Duration) {
+	if s.age() <= wait {
 		return
 	}
-	name := cacheFile()
-	if len(c.used) == 0 {
-		if err := os.Remove(name); err == nil || errors.Is(err, os.ErrNotExist) {
-			_ = os.Remove(filepath.Dir(name)) // only when nothing else is there
+	c.known[s] = f
+	c.fresh = append(c.fresh, cacheLine{cacheFormat, s, *f})
+}
+
+// save writes what is new. n is the number of files that are there, and live gives what they say: when most of the cache is about others, it is
+// written anew, and when there are none, it goes.
+func (c *cache) save(n int, live func() map[stamp]*facts) {
+	none := func() [][]byte { return nil }
+	switch {
+	case n == 0:
+		if c.file.ino != 0 {
+			_ = c.file.replace(c.reset, c.line, none)
 		}
-		return
+		_ = os.Remove(filepath.Dir(c.file.path)) // only when nothing else is there
+		c.known = map[stamp]*facts{}
+	case c.file.lines > 2*n+slack:
+		all := live()
+		maps.DeleteFunc(all, func(s stamp, f *facts) bool { return c.known[s] != f })
+		c.known = all
+		_ = c.file.replace(c.reset, func([]byte) {}, func() (lines [][]byte) {
+			for s, f := range all {
+				lines = append(lines, encode(cacheLine{cacheFormat, s, *f}))
+			}
+			return lines
+		})
+	case len(c.fresh) > 0:
+		fresh := c.fresh
+		_ = c.file.add(c.reset, c.line, func() (lines [][]byte) {
+			for _, l := range fresh {
+				lines = append(lines, encode(l))
+			}
+			return lines
+		})
 	}
-	if os.MkdirAll(filepath.Dir(name), 0o700) != nil {
-		return
-	}
-	data, err := json.Marshal(cache{Format: cacheFormat, Files: c.used})
+	c.fresh = nil
+}
+
+func encode(l cacheLine) []byte {
+	data, err := json.Marshal(l)
 	if err != nil {
-		return
+		return nil // no value of a cacheLine cannot be written
 	}
-	_ = renameio.WriteFile(name, data, 0o600, renameio.WithTempDir(filepath.Dir(name)))
+	return append(data, '\n')
 }

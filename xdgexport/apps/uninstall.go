@@ -83,7 +83,7 @@ func putAside(ctx context.Context, file string) (*removed, error) {
 	r := &removed{file: path}
 	if info.Mode().IsRegular() {
 		// A symbolic link is the user's own; the link goes, and nothing has to be kept for it.
-		if r.lock, _, err = open(path); err != nil {
+		if r.lock, _, err = open(path, unix.O_NOFOLLOW); err != nil {
 			return fail(err)
 		}
 		if err := unix.Flock(int(r.lock.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
@@ -93,7 +93,7 @@ func putAside(ctx context.Context, file string) (*removed, error) {
 	}
 	for n := 0; ; n++ {
 		r.hidden = filepath.Join(dir, fmt.Sprintf("%s%d-%d-%s", removedPrefix, os.Getpid(), n, truncate(base)))
-		err := renameNew(path, r.hidden)
+		err := onDisk.renameNew(path, r.hidden)
 		if errors.Is(err, fs.ErrExist) && n < 1000 {
 			continue
 		}
@@ -123,7 +123,7 @@ func (r *removed) close() {
 func (r *removed) restore() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := renameNew(r.hidden, r.file); err != nil {
+	if err := onDisk.renameNew(r.hidden, r.file); err != nil {
 		return fmt.Errorf("cannot bring %s back: %w", r.file, plain(err))
 	}
 	r.close()
@@ -134,7 +134,7 @@ func (r *removed) discard() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.close()
-	if err := os.Remove(r.hidden); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := onDisk.remove(r.hidden); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot delete %s: %w", r.file, plain(err))
 	}
 	return nil
@@ -161,20 +161,20 @@ func Clean() (held int) {
 			// Nobody can lock a link, so that one is kept for a while after it was put aside, which set its change time.
 			var st unix.Stat_t
 			if unix.Lstat(path, &st) == nil && time.Since(time.Unix(st.Ctim.Unix())) > keepLinks {
-				_ = os.Remove(path)
+				_ = onDisk.remove(path)
 			} else {
 				held++
 			}
 			continue
 		}
-		f, _, err := open(path)
+		f, _, err := open(path, unix.O_NOFOLLOW)
 		if err != nil {
 			continue
 		}
 		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
 			// Between its creation and its lock a file is empty and must be left alone for a moment.
 			if info, err := f.Stat(); err == nil && (info.Size() > 0 || !recent(info)) {
-				_ = os.Remove(path)
+				_ = onDisk.remove(path)
 			} else {
 				held++
 			}

@@ -4,132 +4,136 @@ package apps
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 const (
-	// quiet is how long a folder must be still before it is looked at; a move or the end of a copy is several events.
-	quiet = 60 * time.Millisecond
-	// patience is how long a look is put off at most while something large is being copied all the time.
-	patience = time.Second
+	// quiet is how long a file must be left alone before it is looked at; a move or the end of a copy is several events.
+	quiet = 40 * time.Millisecond
+	// patience is how long a look is put off at most while events keep coming.
+	patience = 150 * time.Millisecond
+	// writingTime is the time between two looks at a file that somebody writes. The end of it is seen at once.
+	writingTime = 500 * time.Millisecond
+	// pollTime is the time between two looks at folders whose changes the kernel does not tell. It is longer where looking takes long.
+	pollTime = 3 * time.Second
 )
 
-// Watch calls onChange, in one goroutine and one call at a time, soon after something in the bundle folders has
-// changed: also when a folder appears or goes away. It returns when ctx ends, with nil, or when nothing can be watched.
-// Whether a file is complete is not judged here: its content says so (see List), and every write to it is a change.
+// WatchOptions tell how to watch.
+type WatchOptions struct {
+	// Changed is called in one goroutine and one call at a time: once at the beginning, and then soon after what List answers has become another.
+	Changed func()
+	// Warn, when not nil, is told once when changes are seen late only, because a limit of the kernel is reached. It is called like Changed.
+	Warn func(error)
+	// Poll is the time between two looks at folders whose changes the kernel does not tell; three seconds when zero.
+	Poll time.Duration
+	// PollAll looks at all folders so, whatever they are on.
+	PollAll bool
+}
+
+// Watch is Follow with onChange only.
 func Watch(ctx context.Context, onChange func()) error {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("cannot watch the bundle folders: %w", err)
+	return Follow(ctx, WatchOptions{Changed: onChange})
+}
+
+// Follow calls o.Changed soon after what List answers has changed: files that came, went or were replaced, and folders that appear or go away, with
+// parents that are not there yet. It returns nil when ctx ends. A file that somebody is writing is not judged until it is closed, or has been left
+// alone for two seconds.
+//
+// Folders on network file systems, FUSE and removable media are looked at every few seconds as well, because others can change them; so are all
+// folders when the kernel has no watches left.
+//
+// While it runs, List costs this process next to nothing.
+func Follow(ctx context.Context, o WatchOptions) error {
+	l := current()
+	if !l.openEyes(o.PollAll) {
+		// Somebody watches with this one already.
+		l = newLibrary(settingsNow())
+		l.openEyes(o.PollAll)
 	}
-	defer w.Close()
-	folders := watched{w: w, folders: Folders()}
-	if folders.arm(); len(w.WatchList()) == 0 {
-		return fmt.Errorf("cannot watch the bundle folders: %w", folders.err)
+	defer l.closeEyes()
+	go l.eyes.wait(l)
+	if o.Poll <= 0 {
+		o.Poll = pollTime
 	}
-	var (
-		timer   = time.NewTimer(0) // one look at the beginning: something may have changed before the watch was there
-		pending = true
-		since   = time.Now()
-	)
+	if o.Warn == nil {
+		o.Warn = func(error) {}
+	}
+	w := watcher{library: l, o: o, last: -1}
+	timer := time.NewTimer(0)
 	defer timer.Stop()
-	note := func() {
-		if !pending {
-			pending, since = true, time.Now()
-		}
-		timer.Reset(max(0, min(quiet, patience-time.Since(since))))
-	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e, ok := <-w.Events:
-			if !ok {
-				return nil
-			}
-			rearm, relevant := folders.judge(e)
-			if rearm {
-				folders.arm()
-			}
-			if relevant {
-				note()
-			}
-		case err, ok := <-w.Errors:
-			if !ok {
-				return nil
-			}
-			// Mostly an overflow: events were lost, so look at everything.
-			if errors.Is(err, fsnotify.ErrEventOverflow) {
-				folders.arm()
-			}
-			note()
+		case <-l.eyes.wake:
 		case <-timer.C:
-			pending = false
-			onChange()
 		}
+		next := w.work()
+		if ctx.Err() != nil {
+			return nil
+		}
+		timer.Reset(next)
 	}
 }
 
-// watched keeps a watch on each folder or, while it does not exist, on the nearest parent that does.
-type watched struct {
-	w       *fsnotify.Watcher
-	folders []string
-	on      map[string]bool
-	err     error
+// watcher is one Follow.
+type watcher struct {
+	*library
+	o      WatchOptions
+	last   int // version of the library that was told
+	polled time.Time
+	took   time.Duration
+	warned bool
 }
 
-func (f *watched) arm() {
-	need := map[string]bool{}
-	for _, dir := range f.folders {
-		for {
-			if info, err := os.Stat(dir); err == nil && info.IsDir() {
-				need[dir] = true
-				break
+// work looks at what is due, tells of it, and says in what time there is more to do.
+func (w *watcher) work() time.Duration {
+	w.mu.Lock()
+	now := time.Now()
+	w.readBook()
+	polls := w.eyes.blind
+	for _, f := range w.folders {
+		polls = polls || f.remote || f.unseen
+	}
+	due := w.polled.Add(max(w.o.Poll, 20*w.took))
+	switch {
+	case !w.eyes.see(w.library):
+		w.scan()
+		w.polled = now
+	case polls && !now.Before(due):
+		begin := time.Now()
+		for _, f := range w.folders {
+			if w.eyes.blind || f.remote || f.unseen {
+				w.scanFolder(f)
 			}
-			parent := filepath.Dir(dir)
-			if parent == dir {
-				break
-			}
-			dir = parent
+		}
+		w.polled, w.took = now, time.Since(begin)
+	}
+	for path, p := range w.dirty {
+		if !p.due.After(now) {
+			w.update(path)
 		}
 	}
-	for dir := range f.on {
-		if !need[dir] {
-			_ = f.w.Remove(dir)
-		}
+	w.settle()
+	next := time.Hour
+	for _, p := range w.dirty {
+		next = min(next, time.Until(p.due))
 	}
-	f.on = map[string]bool{}
-	for dir := range need {
-		// Adding what is watched already costs nothing, and mends a watch on a folder that was replaced.
-		if err := f.w.Add(dir); err != nil {
-			f.err = err
-			continue
-		}
-		f.on[dir] = true
+	if polls {
+		next = min(next, time.Until(w.polled.Add(max(w.o.Poll, 20*w.took))))
 	}
-}
+	version, limit := w.version, w.eyes.limit
+	w.mu.Unlock()
 
-// judge tells whether an event may change what is watched, and what is installed.
-func (f *watched) judge(e fsnotify.Event) (rearm, relevant bool) {
-	dir, base := filepath.Split(e.Name)
-	dir = filepath.Clean(dir)
-	for _, folder := range f.folders {
-		switch {
-		case e.Name == folder, strings.HasPrefix(folder, strings.TrimSuffix(e.Name, "/")+"/"):
-			// The folder itself, or a parent of it, came or went.
-			if !e.Has(fsnotify.Write) && !(e.Op == fsnotify.Chmod) {
-				return true, true
-			}
-		case dir == folder && !strings.HasPrefix(base, "."):
-			relevant = true
-		}
+	if limit != nil && !w.warned {
+		w.warned = true
+		w.o.Warn(fmt.Errorf("changes of the bundle folders are seen within %v only, because the kernel gives no more watches "+
+			"(fs.inotify.max_user_watches and max_user_instances): %w", w.o.Poll, limit))
 	}
-	return false, relevant
+	if version != w.last {
+		w.last = version
+		w.o.Changed()
+	}
+	return max(next, 0)
 }
