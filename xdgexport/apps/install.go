@@ -457,12 +457,20 @@ func hidden(dir, prefix string, mode os.FileMode) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			_ = onDisk.remove(f.Name())
-			f.Close()
+		// Before it was locked, another process may have taken it for one that nobody holds.
+		var st unix.Stat_t
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			err = unix.Fstat(int(f.Fd()), &st)
+		}
+		if err == nil && st.Nlink > 0 {
+			return f, nil
+		}
+		_ = onDisk.remove(f.Name())
+		f.Close()
+		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) || n >= 1000 {
 			return nil, err
 		}
-		return f, nil
 	}
 }
 

@@ -485,13 +485,10 @@ func (l *library) learn() {
 // lessons are the lines that the bundles of an id add to the book. The earliest one counts, those that all users share before the user's own.
 func (l *library) lessons(id string) (lines [][]byte) {
 	var files []*file
-	var unsigned []string
+	var unsigned []string // of those before
 	for _, f := range l.byID[id] {
 		if f.sound() {
 			files = append(files, f)
-			if f.facts.Key.None() {
-				unsigned = append(unsigned, f.facts.Digest)
-			}
 		}
 	}
 	slices.SortFunc(files, func(a, b *file) int {
@@ -505,6 +502,9 @@ func (l *library) lessons(id string) (lines [][]byte) {
 		if r := book.Learn(id, f.facts.Key, f.facts.Digest, unsigned, time.Now()); r != nil {
 			book.Put(r)
 			lines = append(lines, r.Line())
+		}
+		if f.facts.Key.None() {
+			unsigned = append(unsigned, f.facts.Digest)
 		}
 	}
 	return lines

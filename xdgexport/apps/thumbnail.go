@@ -5,11 +5,9 @@ package apps
 import (
 	"crypto/md5" //nolint:gosec // the thumbnail specification names files so
 	"encoding/hex"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/adrg/xdg"
 )
@@ -27,9 +25,6 @@ func forgetFailedThumbnail(file string) {
 		_ = os.Remove(f)
 	}
 }
-
-// recent tells whether a file has been touched in the last minute.
-func recent(info fs.FileInfo) bool { return time.Since(info.ModTime()) < time.Minute }
 
 // fileURI writes a path as GLib does, whose spelling is what the names of thumbnails are made of: net/url escapes more.
 func fileURI(path string) string {

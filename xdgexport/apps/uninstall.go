@@ -172,12 +172,7 @@ func Clean() (held int) {
 			continue
 		}
 		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			// Between its creation and its lock a file is empty and must be left alone for a moment.
-			if info, err := f.Stat(); err == nil && (info.Size() > 0 || !recent(info)) {
-				_ = onDisk.remove(path)
-			} else {
-				held++
-			}
+			_ = onDisk.remove(path)
 		} else {
 			held++
 		}

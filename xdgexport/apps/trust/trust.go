@@ -242,9 +242,9 @@ func (b *Book) Comment(id, fingerprint string) string {
 	return ""
 }
 
-// Learn returns what is to be remembered now that a bundle was seen, or nil when nothing new is. beside are the digests of the unsigned bundles of
-// the id that are there too; where protection begins only now, they stay accepted.
-func (b *Book) Learn(id string, key Key, digest string, beside []string, now time.Time) *Record {
+// Learn returns what is to be remembered now that a bundle was seen, or nil when nothing new is. earlier are the digests of the unsigned bundles of
+// the id that were there before it; where an id becomes signed only now, they stay accepted.
+func (b *Book) Learn(id string, key Key, digest string, earlier []string, now time.Time) *Record {
 	r := &Record{ID: id}
 	if old := b.records[id]; old != nil {
 		if old.Known && (key.None() || len(old.Keys) > 0 || slices.Contains(old.Accepted, digest)) {
@@ -255,7 +255,7 @@ func (b *Book) Learn(id string, key Key, digest string, beside []string, now tim
 	r.Known, r.Since = true, now.UTC().Truncate(time.Second)
 	if !key.None() {
 		r.Keys, r.First = []Key{key}, digest
-		for _, d := range beside {
+		for _, d := range earlier {
 			r.accept(d)
 		}
 	}
