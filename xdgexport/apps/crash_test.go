@@ -198,8 +198,16 @@ func uninstalling(back bool) func(context.Context, string, string) error {
 	}
 }
 
+// smallSteps makes a copy many calls.
+func smallSteps(t *testing.T) {
+	old := copyStep
+	copyStep = 8 << 10
+	t.Cleanup(func() { copyStep = old })
+}
+
 // inMemory puts the test's folders where syncing costs nothing: what is tried is the order of calls, not the disk.
 func inMemory(t *testing.T) {
+	smallSteps(t)
 	if unix.Access("/dev/shm", unix.W_OK) == nil {
 		t.Setenv("TMPDIR", "/dev/shm")
 	}
@@ -374,7 +382,7 @@ func runKilled() bool {
 	n, _ := strconv.Atoi(at)
 	i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
 	s := &scenarios[i]
-	systemFolders = nil
+	systemFolders, copyStep = nil, 8<<10
 	calls := 0
 	onDisk = &faulty{disk: onDisk, step: func(op string) error {
 		if err := s.lacking(op); err != nil {

@@ -23,11 +23,12 @@ import (
 
 const (
 	installPrefix = ".glick-install-"
-	// copyStep is how much is copied between two looks at the context.
-	copyStep = 8 << 20
 	// maxBase keeps names below the usual 255 bytes, with room for a number.
 	maxBase = 200
 )
+
+// copyStep is how much is copied between two looks at the context. Tests have it smaller.
+var copyStep int64 = 8 << 20
 
 // ErrNotOurs says that an application is not the user's own to change.
 var ErrNotOurs = fmt.Errorf("it is installed for all users of this computer: %w", fs.ErrPermission)
@@ -434,10 +435,18 @@ func baseName(path string) string {
 // a hidden name, held by a lock until it is closed; see Clean.
 func newDraft(dir string) (f *os.File, name string, err error) {
 	mode := 0o777 &^ umask() &^ 0o022
-	if _, err := os.Stat("/proc/self/fd"); err == nil {
-		if f, err := onDisk.unnamed(dir, mode); err == nil {
-			return f, "", nil
-		} else if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EIO) {
+	// Some file systems in user space can make such a file, and then not find it again.
+	if !isRemote(dir) {
+		f, err := onDisk.unnamed(dir, mode)
+		if err == nil {
+			var again *os.File
+			if again, err = os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd())); err == nil {
+				again.Close()
+				return f, "", nil
+			}
+			f.Close()
+		}
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EIO) {
 			return nil, "", err
 		}
 	}
@@ -445,6 +454,12 @@ func newDraft(dir string) (f *os.File, name string, err error) {
 		return nil, "", err
 	}
 	return f, f.Name(), nil
+}
+
+func isRemote(dir string) bool {
+	f := folder{path: dir}
+	f.look()
+	return f.remote
 }
 
 // hidden creates a file under a hidden name, held by a lock until it is closed; see Clean.

@@ -5,6 +5,7 @@ package apps
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -92,23 +93,16 @@ func (w *watcher) work() time.Duration {
 	w.mu.Lock()
 	now := time.Now()
 	w.readBook()
-	polls := w.eyes.blind
-	for _, f := range w.folders {
-		polls = polls || f.remote || f.unseen
-	}
-	due := w.polled.Add(max(w.o.Poll, 20*w.took))
-	switch {
-	case !w.eyes.see(w.library):
+	if !w.eyes.see(w.library) {
 		w.scan()
 		w.polled = now
-	case polls && !now.Before(due):
-		begin := time.Now()
+	} else if next, polls := w.nextPoll(); polls && !now.Before(next) {
 		for _, f := range w.folders {
-			if w.eyes.blind || f.remote || f.unseen {
+			if w.polls(f) {
 				w.scanFolder(f)
 			}
 		}
-		w.polled, w.took = now, time.Since(begin)
+		w.polled, w.took = now, time.Since(now)
 	}
 	for path, p := range w.dirty {
 		if !p.due.After(now) {
@@ -120,8 +114,8 @@ func (w *watcher) work() time.Duration {
 	for _, p := range w.dirty {
 		next = min(next, time.Until(p.due))
 	}
-	if polls {
-		next = min(next, time.Until(w.polled.Add(max(w.o.Poll, 20*w.took))))
+	if poll, polls := w.nextPoll(); polls {
+		next = min(next, time.Until(poll))
 	}
 	version, limit := w.version, w.eyes.limit
 	w.mu.Unlock()
@@ -136,4 +130,12 @@ func (w *watcher) work() time.Duration {
 		w.o.Changed()
 	}
 	return max(next, 0)
+}
+
+// polls tells whether changes of a folder may not be seen otherwise.
+func (w *watcher) polls(f *folder) bool { return w.eyes.blind || f.remote || f.unseen }
+
+// nextPoll says when folders must be looked at, if any must be.
+func (w *watcher) nextPoll() (time.Time, bool) {
+	return w.polled.Add(max(w.o.Poll, 20*w.took)), slices.ContainsFunc(w.folders, w.polls)
 }
