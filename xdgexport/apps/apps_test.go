@@ -27,21 +27,27 @@ import (
 const id = "org.example.Sample"
 
 // newHome gives the test a home of its own and returns the folder of applications in it, which does not exist yet.
-func newHome(t *testing.T) string {
+func newHome(t *testing.T) string { return homeIn(t, t.Setenv) }
+
+// benchHome is newHome for a benchmark.
+func benchHome(b *testing.B) string { return homeIn(b, b.Setenv) }
+
+func homeIn(t testing.TB, setenv func(name, value string)) string {
 	t.Helper()
 	home := t.TempDir()
-	t.Setenv("HOME", home)
+	setenv("HOME", home)
 	for _, name := range []string{"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"} {
-		t.Setenv(name, "")
+		setenv(name, "")
 	}
 	xdg.Reload()
 	old := systemFolders
 	systemFolders = []string{filepath.Join(home, "system")}
 	t.Cleanup(func() { systemFolders = old; xdg.Reload() })
+	fresh()
 	return filepath.Join(home, "Apps")
 }
 
-func names(t *testing.T, dir string) []string {
+func names(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
