@@ -91,7 +91,8 @@ var ErrChanged = errors.New("its signature is not by the key of the version that
 // that are no bundles are passed over, unless their name claims that they are. Nothing of a bundle is executed; what is read of it is its identity,
 // its signature, and all that the desktop shows; for files known from earlier, nothing at all.
 //
-// The first bundle of an id decides which key the later ones must have, see package trust.
+// The first bundle of an id decides which key the later ones must have, see package trust. The caller must not change the applications, which
+// others may be given too.
 func List() ([]App, []Problem, error) { return current().List() }
 
 // Find gives the application that a person means by an id or by a path of a bundle file. A word with a slash is a

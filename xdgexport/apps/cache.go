@@ -129,8 +129,8 @@ type cache struct {
 
 func cacheFile() string { return filepath.Join(xdg.CacheHome, "glick", "apps.cache") }
 
-func newCache() *cache {
-	return &cache{file: journal{path: cacheFile()}, known: map[stamp]*facts{}}
+func newCache(path string) *cache {
+	return &cache{file: journal{path: path}, known: map[stamp]*facts{}}
 }
 
 func (c *cache) reset() {}

@@ -35,6 +35,7 @@ type eyes struct {
 	lost    bool  // events were lost
 	blind   bool  // all folders must be polled
 	limit   error // why there are not enough watches
+	buf     []byte
 }
 
 // watch is a watch on a folder. It can be a bundle folder, and be above others.
@@ -154,7 +155,10 @@ func (e *eyes) see(l *library) bool {
 
 // drain reads all events that are there.
 func (e *eyes) drain(l *library) (some bool) {
-	buf := make([]byte, 64<<10)
+	if e.buf == nil {
+		e.buf = make([]byte, 64<<10)
+	}
+	buf := e.buf
 	for {
 		var n int
 		var err error

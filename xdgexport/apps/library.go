@@ -33,13 +33,15 @@ type library struct {
 	folders  []*folder           // guarded by mu, as is all that follows
 	looker   looker              //
 	files    map[string]*file    // by path
+	faulty   map[string]*file    // those of them that have a problem
+	known    int                 // how many of them say what they are
 	byID     map[string][]*file  // whose files say what they are
 	ids      []string            // sorted, of groups
-	groups   map[string][]App    // by id, ranked
+	groups   [][]App             // ranked; of the ids at the same places
 	stale    map[string]bool     // ids whose groups must be made anew
 	list     []App               // all groups; nil when it must be made anew
 	book     trust.Book          //
-	known    journal             // the file of the book
+	bookFile journal             //
 	bookErr  error               // why the book cannot be read or written
 	badLines int                 // of the book
 	owed     [][]byte            // lines for the book that could not be written yet
@@ -183,8 +185,8 @@ func settingsNow() settings {
 
 func newLibrary(s settings) *library {
 	l := &library{
-		settings: s, files: map[string]*file{}, byID: map[string][]*file{}, groups: map[string][]App{}, stale: map[string]bool{},
-		dirty: map[string]*pending{}, known: journal{path: s.knownFile, durable: true},
+		settings: s, files: map[string]*file{}, faulty: map[string]*file{}, byID: map[string][]*file{}, stale: map[string]bool{},
+		dirty: map[string]*pending{}, bookFile: journal{path: s.knownFile, durable: true},
 	}
 	for _, path := range Folders() {
 		l.folders = append(l.folders, &folder{path: path, system: slices.Contains(systemFolders, path)})
@@ -197,7 +199,7 @@ func (l *library) List() ([]App, []Problem, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refresh()
-	return slices.Clone(l.list), l.problems(), nil
+	return l.list, l.problems(), nil
 }
 
 // refresh makes the library match the folders. The caller holds mu.
@@ -221,7 +223,7 @@ func (l *library) refresh() {
 // scan looks at all files of all folders.
 func (l *library) scan() {
 	if l.looker.cache == nil {
-		l.looker.cache = newCache()
+		l.looker.cache = newCache(l.settings.cacheFile)
 		l.looker.cache.load()
 	}
 	l.scanned = time.Now()
@@ -285,7 +287,7 @@ func (l *library) take(path string, f *folder, s seen) {
 		// It is not judged yet; what it was before is what is known.
 		l.later(path)
 		if old == nil {
-			l.files[path] = &file{s, path, f}
+			l.put(&file{s, path, f})
 		}
 		return
 	case errors.Is(s.err, errSkip), errors.Is(s.err, fs.ErrNotExist):
@@ -301,13 +303,24 @@ func (l *library) take(path string, f *folder, s seen) {
 		return
 	}
 	l.drop(path)
-	l.files[path] = now
-	if now.listed() {
-		id := now.facts.ID
-		l.byID[id] = append(l.byID[id], now)
+	l.put(now)
+}
+
+// put takes a file in.
+func (l *library) put(f *file) {
+	l.files[f.path] = f
+	if f.facts != nil {
+		l.known++
+	}
+	if _, bad := f.problem(); bad {
+		l.faulty[f.path] = f
+	}
+	if f.listed() {
+		id := f.facts.ID
+		l.byID[id] = append(l.byID[id], f)
 		l.stale[id] = true
 	}
-	if now.visible() {
+	if f.visible() {
 		l.version++
 	}
 }
@@ -319,6 +332,10 @@ func (l *library) drop(path string) {
 		return
 	}
 	delete(l.files, path)
+	delete(l.faulty, path)
+	if old.facts != nil {
+		l.known--
+	}
 	if old.listed() {
 		id := old.facts.ID
 		l.byID[id] = slices.DeleteFunc(l.byID[id], func(f *file) bool { return f == old })
@@ -341,18 +358,12 @@ func (l *library) settle() {
 	}
 	if l.list == nil {
 		l.list = make([]App, 0, len(l.files))
-		for _, id := range l.ids {
-			l.list = append(l.list, l.groups[id]...)
+		for _, g := range l.groups {
+			l.list = append(l.list, g...)
 		}
 	}
 	if c := l.looker.cache; c != nil {
-		n := 0
-		for _, f := range l.files {
-			if f.facts != nil {
-				n++
-			}
-		}
-		c.save(n, l.live)
+		c.save(l.known, l.live)
 	}
 }
 
@@ -372,21 +383,20 @@ func (l *library) regroup(id string) {
 	files := l.byID[id]
 	if len(files) == 0 {
 		delete(l.byID, id)
-		delete(l.groups, id)
 		if is {
-			l.ids = slices.Delete(l.ids, i, i+1)
+			l.ids, l.groups = slices.Delete(l.ids, i, i+1), slices.Delete(l.groups, i, i+1)
 		}
 		return
 	}
 	if !is {
-		l.ids = slices.Insert(l.ids, i, id)
+		l.ids, l.groups = slices.Insert(l.ids, i, id), slices.Insert(l.groups, i, nil)
 	}
 	group := make([]App, len(files))
-	for i, f := range files {
-		group[i] = l.appOf(f.facts, f.path, f.stamp.Size, f.folder.system)
+	for k, f := range files {
+		group[k] = l.appOf(f.facts, f.path, f.stamp.Size, f.folder.system)
 	}
 	rank(group, l.book.Choice(id))
-	l.groups[id] = group
+	l.groups[i] = group
 }
 
 func (l *library) appOf(f *facts, path string, size int64, system bool) App {
@@ -410,16 +420,15 @@ func (l *library) problems() []Problem {
 			all = append(all, Problem{File: f.path, Err: plain(f.err)})
 		}
 	}
-	for _, f := range l.files {
-		if p, ok := f.problem(); ok {
-			all = append(all, p)
-		}
+	for _, f := range l.faulty {
+		p, _ := f.problem()
+		all = append(all, p)
 	}
 	if err := cmp.Or(l.bookErr, l.learnErr); err != nil {
-		all = append(all, Problem{File: l.known.path, Err: fmt.Errorf("cannot remember the keys of applications: %w", plain(err))})
+		all = append(all, Problem{File: l.bookFile.path, Err: fmt.Errorf("cannot remember the keys of applications: %w", plain(err))})
 	}
 	if l.badLines > 0 {
-		all = append(all, Problem{File: l.known.path, Err: fmt.Errorf("%d lines cannot be read; the keys that they had are forgotten", l.badLines)})
+		all = append(all, Problem{File: l.bookFile.path, Err: fmt.Errorf("%d lines cannot be read; the keys that they had are forgotten", l.badLines)})
 	}
 	slices.SortFunc(all, func(a, b Problem) int { return strings.Compare(a.File, b.File) })
 	return all
@@ -447,7 +456,7 @@ func (l *library) bookLine(line []byte) {
 
 // readBook reads what this process or others have added to the book.
 func (l *library) readBook() {
-	l.bookErr = l.known.read(l.bookReset, l.bookLine)
+	l.bookErr = l.bookFile.read(l.bookReset, l.bookLine)
 }
 
 // learn remembers the keys of ids that are new. Whatever comes of it, this process keeps to what it has learned.
@@ -512,14 +521,14 @@ func (l *library) lessons(id string) (lines [][]byte) {
 
 // addToBook adds lines, and writes the book anew when most of its lines are old.
 func (l *library) addToBook(what func() [][]byte) error {
-	if err := l.known.add(l.bookReset, l.bookLine, what); err != nil {
+	if err := l.bookFile.add(l.bookReset, l.bookLine, what); err != nil {
 		return err
 	}
-	if l.known.lines > 2*l.book.Len()+slack && l.badLines == 0 {
-		if err := l.known.replace(l.bookReset, l.bookLine, l.book.Lines); err != nil {
+	if l.bookFile.lines > 2*l.book.Len()+slack && l.badLines == 0 {
+		if err := l.bookFile.replace(l.bookReset, l.bookLine, l.book.Lines); err != nil {
 			return err
 		}
-		return l.known.read(l.bookReset, l.bookLine)
+		return l.bookFile.read(l.bookReset, l.bookLine)
 	}
 	return nil
 }

@@ -595,5 +595,9 @@ func TestMain(m *testing.M) {
 	if runKilled() {
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if many.dir != "" {
+		os.RemoveAll(many.dir)
+	}
+	os.Exit(code)
 }
