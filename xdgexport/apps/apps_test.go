@@ -111,6 +111,9 @@ func TestInstallListFindUninstall(t *testing.T) {
 	}
 	buf := make([]byte, 100)
 	if n, err := unix.Getxattr(src, "user.xdg.origin.url", buf); err == nil {
+		if want := (Origin{URL: "https://example.org/x"}); app.Origin != want || list(t)[0].Origin != want {
+			t.Errorf("the origin is %+v", app.Origin)
+		}
 		if m, err := unix.Getxattr(app.File, "user.xdg.origin.url", make([]byte, 100)); err != nil || m != n {
 			t.Errorf("the origin is lost: %v", err)
 		}

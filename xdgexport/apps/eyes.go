@@ -123,10 +123,15 @@ func (e *eyes) wait(l *library) {
 		if err != nil {
 			return
 		}
-		select {
-		case e.wake <- struct{}{}:
-		default:
-		}
+		e.rouse()
+	}
+}
+
+// rouse makes the one who watches look at what there is to do.
+func (e *eyes) rouse() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
 	}
 }
 

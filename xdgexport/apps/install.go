@@ -362,8 +362,8 @@ func putInPlace(home string, d *draft, base string, app App, keepBoth bool) (str
 	}
 	old := ""
 	for _, a := range all {
-		// The list begins with the one in use. The same version again is that one, whatever else is there.
-		if a.ID == app.ID && filepath.Dir(a.File) == home && ((!keepBoth && old == "") || a.Version == app.Version) {
+		// The list begins with the one in use. The same version again is that one, whatever else is there; others that cannot be used stay.
+		if a.ID == app.ID && filepath.Dir(a.File) == home && ((!keepBoth && old == "" && a.State.Usable()) || a.Version == app.Version) {
 			old = a.File
 		}
 	}

@@ -198,7 +198,12 @@ func newLibrary(s settings) *library {
 func (l *library) List() ([]App, []Problem, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	before := l.version
 	l.refresh()
+	if l.eyes != nil && (l.version != before || len(l.dirty) > 0) {
+		// What was noticed here, the one who watches does not notice any more.
+		l.eyes.rouse()
+	}
 	return l.list, l.problems(), nil
 }
 

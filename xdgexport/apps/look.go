@@ -35,8 +35,6 @@ const (
 	originReferrer = "user.xdg.referrer.url"
 	maxOrigin      = 4096
 
-	// small is how many bytes of contents are compared to their digests whenever a file is looked at first. Of larger bundles Check does it.
-	small = 32 << 20
 	// stillWriting is how long after the last write a file that is open for writing is taken for one that is on its way.
 	stillWriting = 2 * time.Second
 )
@@ -54,6 +52,10 @@ var (
 	// ErrName is a name that cannot be shown or handed to other programs.
 	ErrName = errors.New("its name is not UTF-8; give it another")
 )
+
+// small is how many bytes of contents are compared to their digests whenever a file is looked at first. Of larger bundles Check does it. Tests have
+// it smaller.
+var small int64 = 32 << 20
 
 // systemOwner owns the applications of all users. Tests, which cannot be root, put another here.
 var systemOwner = 0

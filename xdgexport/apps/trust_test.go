@@ -326,11 +326,14 @@ func TestDamagedContent(t *testing.T) {
 
 // Of a large bundle the contents are compared later.
 func TestCheck(t *testing.T) {
+	old := small
+	small = 100 << 10
+	t.Cleanup(func() { small = old })
 	home := newHome(t)
 	tree := sample.App(id)
 	noise := make([]byte, small+1)
 	for i := range noise {
-		noise[i] = byte(i >> 12)
+		noise[i] = byte(i * i >> 7)
 	}
 	tree["share/large"] = string(noise)
 	file := filepath.Join(home, "x.bundle")

@@ -100,6 +100,18 @@ func (e *eye) still(what string, d time.Duration) {
 	}
 }
 
+// drained passes over what was reported until now.
+func (e *eye) drained() {
+	time.Sleep(2 * patience)
+	for {
+		select {
+		case <-e.seen:
+		default:
+			return
+		}
+	}
+}
+
 func mustDo(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -274,7 +286,7 @@ func TestListIsNeverLate(t *testing.T) {
 	home := newHome(t)
 	data := readFile(t, build(t, t.TempDir(), id, "1", nil))
 	mustDo(t, os.MkdirAll(home, 0o755))
-	follow(t, WatchOptions{})
+	e := follow(t, WatchOptions{})
 	for i := range 100 {
 		file := filepath.Join(home, fmt.Sprintf("%d.bundle", i%3))
 		mustDo(t, os.WriteFile(file, data, 0o755))
@@ -286,6 +298,27 @@ func TestListIsNeverLate(t *testing.T) {
 			t.Fatalf("round %d: still there", i)
 		}
 	}
+	// What somebody who asks has noticed first is told to the one who watches all the same.
+	e.drained()
+	for range 10 {
+		mustDo(t, os.WriteFile(filepath.Join(home, "x.bundle"), data, 0o755))
+		_, _, _ = List()
+		e.wait("a file", versions("1"))
+		mustDo(t, os.Remove(filepath.Join(home, "x.bundle")))
+		_, _, _ = List()
+		e.wait("its end", versions())
+	}
+}
+
+// Two can watch in one process.
+func TestWatchTwice(t *testing.T) {
+	home := newHome(t)
+	data := readFile(t, build(t, t.TempDir(), id, "1", nil))
+	mustDo(t, os.MkdirAll(home, 0o755))
+	one, two := follow(t, WatchOptions{}), follow(t, WatchOptions{})
+	mustDo(t, os.WriteFile(filepath.Join(home, "a.bundle"), data, 0o755))
+	one.wait("the first", versions("1"))
+	two.wait("the second", versions("1"))
 }
 
 // Events are lost when too many come; nothing else is.
