@@ -475,6 +475,48 @@ func TestCancelledAnywhere(t *testing.T) {
 	}
 }
 
+// cloner is a disk that can clone files.
+type cloner struct{ disk }
+
+func (c cloner) clone(out, in *os.File) error {
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	data := make([]byte, info.Size())
+	if _, err := in.ReadAt(data, 0); err != nil {
+		return err
+	}
+	_, err = c.write(out, data, 0)
+	return err
+}
+
+// Where files can be cloned nothing is copied; and everywhere the content is on the disk before it has its name.
+func TestOrderOfCalls(t *testing.T) {
+	for name, on := range map[string]disk{"copied": kernel{}, "cloned": cloner{kernel{}}} {
+		t.Run(name, func(t *testing.T) {
+			newHome(t)
+			source := build(t, t.TempDir(), id, "1", nil)
+			onDisk = on
+			t.Cleanup(func() { onDisk = kernel{} })
+			var ops []string
+			stop := failing(t, func(op string) error {
+				ops = append(ops, op)
+				return nil
+			})
+			mustInstall(t, source, InstallOptions{})
+			stop()
+			at := func(op string) int { return slices.Index(ops, op) }
+			if at("link") < 0 || at("sync") < 0 || at("sync") > at("link") || at("sync") < at("clone") || at("sync") < at("copyRange") {
+				t.Errorf("the order is %v", ops)
+			}
+			if copied := at("copyRange") >= 0 || at("reserve") >= 0; copied != (name == "copied") {
+				t.Errorf("the calls are %v", ops)
+			}
+		})
+	}
+}
+
 // Between file systems a move is a copy, and the source goes last.
 func TestMoveAcrossFileSystems(t *testing.T) {
 	newHome(t)

@@ -4,6 +4,7 @@ package apps
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -124,6 +125,37 @@ func (e *eyes) wait(l *library) {
 			return
 		}
 		e.rouse()
+	}
+}
+
+// mounts rouses the one who watches when file systems come or go, until ctx ends: what is mounted over a folder, no watch on the folder tells.
+func (e *eyes) mounts(ctx context.Context) {
+	table, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return
+	}
+	defer table.Close()
+	var ends [2]int
+	if unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
+		return
+	}
+	defer unix.Close(ends[0])
+	// Closing one end of a pipe wakes who waits at the other.
+	stop := context.AfterFunc(ctx, func() { unix.Close(ends[1]) })
+	defer func() {
+		if stop() {
+			unix.Close(ends[1])
+		}
+	}()
+	for ctx.Err() == nil {
+		// A change is an error condition of this file, proc_pid_mountinfo(5).
+		fds := []unix.PollFd{{Fd: int32(table.Fd()), Events: unix.POLLPRI}, {Fd: int32(ends[0]), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		if fds[0].Revents != 0 {
+			e.rouse()
+		}
 	}
 }
 

@@ -143,7 +143,7 @@ func (f *folder) look() {
 	f.id = fileID{st.Dev, st.Ino}
 	var fs unix.Statfs_t
 	if unix.Statfs(f.path, &fs) == nil {
-		f.remote, f.coarse = judgeFileSystem(int64(fs.Type))
+		f.remote, f.coarse = judgeFileSystem(fs.Type)
 	}
 }
 

@@ -38,7 +38,7 @@ func Watch(ctx context.Context, onChange func()) error {
 }
 
 // Follow calls o.Changed soon after what List answers has changed: files that came, went or were replaced, and folders that appear or go away, with
-// parents that are not there yet. It returns nil when ctx ends. A file that somebody is writing is not judged until it is closed, or has been left
+// parents that are not there yet, also by mounting. It returns nil when ctx ends. A file that somebody is writing is not judged until it is closed, or has been left
 // alone for two seconds.
 //
 // Folders on network file systems, FUSE and removable media are looked at every few seconds as well, because others can change them; so are all
@@ -53,7 +53,10 @@ func Follow(ctx context.Context, o WatchOptions) error {
 		l.openEyes(o.PollAll)
 	}
 	defer l.closeEyes()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	go l.eyes.wait(l)
+	go l.eyes.mounts(ctx)
 	if o.Poll <= 0 {
 		o.Poll = pollTime
 	}

@@ -453,6 +453,28 @@ func TestWatchWithoutWatches(t *testing.T) {
 	}
 }
 
+// What is mounted over the folder is in it.
+func TestWatchMounts(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	home := newHome(t)
+	data := readFile(t, build(t, t.TempDir(), id, "1", nil))
+	data2 := readFile(t, build(t, t.TempDir(), id, "2", nil))
+	mustDo(t, os.MkdirAll(home, 0o755), os.WriteFile(filepath.Join(home, "a.bundle"), data, 0o755))
+	stick := t.TempDir()
+	mustDo(t, os.WriteFile(filepath.Join(stick, "a.bundle"), data2, 0o755))
+	e := follow(t, WatchOptions{})
+	if err := unix.Mount(stick, home, "", unix.MS_BIND, ""); err != nil {
+		t.Skip("nothing can be mounted: ", err)
+	}
+	e.wait("what is mounted", versions("2"))
+	mustDo(t, os.Remove(filepath.Join(home, "a.bundle")))
+	e.wait("a change in it", versions())
+	mustDo(t, unix.Unmount(home, unix.MNT_DETACH))
+	e.wait("what was there before", versions("1"))
+}
+
 // A real file system that is full: whatever does not fit leaves nothing.
 func TestFullDisk(t *testing.T) {
 	if !inNamespace(t) {
@@ -483,5 +505,18 @@ func TestFullDisk(t *testing.T) {
 		if err == nil {
 			return
 		}
+	}
+}
+
+// Who watches sleeps while nothing happens.
+func TestWatchSleeps(t *testing.T) {
+	home := newHome(t)
+	drop(t, home, "a.bundle", id, "1", nil)
+	e := follow(t, WatchOptions{})
+	e.drained()
+	begin := cpuTime(t)
+	e.still("nothing", time.Second)
+	if d := cpuTime(t) - begin; d > 200*time.Millisecond {
+		t.Errorf("a second of nothing costs %v", d)
 	}
 }
