@@ -130,11 +130,12 @@ func (e *eyes) wait(l *library) {
 
 // mounts rouses the one who watches when file systems come or go, until ctx ends: what is mounted over a folder, no watch on the folder tells.
 func (e *eyes) mounts(ctx context.Context) {
-	table, err := os.Open("/proc/self/mountinfo")
+	// Not os.Open: each change is told to one who asks only, and that would be the runtime.
+	table, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	defer table.Close()
+	defer unix.Close(table)
 	var ends [2]int
 	if unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
 		return
@@ -147,13 +148,17 @@ func (e *eyes) mounts(ctx context.Context) {
 			unix.Close(ends[1])
 		}
 	}()
+	e.rouse() // what came before the table was open is not told
+	var first [1]byte
 	for ctx.Err() == nil {
 		// A change is an error condition of this file, proc_pid_mountinfo(5).
-		fds := []unix.PollFd{{Fd: int32(table.Fd()), Events: unix.POLLPRI}, {Fd: int32(ends[0]), Events: unix.POLLIN}}
+		fds := []unix.PollFd{{Fd: int32(table), Events: unix.POLLPRI}, {Fd: int32(ends[0]), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
 			return
 		}
 		if fds[0].Revents != 0 {
+			// It is told before it is done. Reading the table waits until it is.
+			_, _ = unix.Pread(table, first[:], 0)
 			e.rouse()
 		}
 	}
