@@ -43,8 +43,8 @@ func stampOf(st *unix.Stat_t) stamp {
 	return stamp{Dev: st.Dev, Ino: st.Ino, Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}
 }
 
-// age is the time since the file was changed last, in any way.
-func (s stamp) age() time.Duration { return time.Since(time.Unix(0, max(s.Mtime, s.Ctime))) }
+// age is the time since the file was changed last, in any way. Other than the time of the last writing, nobody can set it.
+func (s stamp) age() time.Duration { return time.Since(time.Unix(0, s.Ctime)) }
 
 // facts is what a file says, all by itself. Two are equal when they say the same.
 type facts struct {

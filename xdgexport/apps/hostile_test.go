@@ -425,3 +425,21 @@ func TestCacheIsNotFooled(t *testing.T) {
 		t.Errorf("listed %+v, %v, %v", all, problems, err)
 	}
 }
+
+// A wrong clock does not make a file one that is always being written, or never known.
+func TestTimeToCome(t *testing.T) {
+	home := newHome(t)
+	file := drop(t, home, "x.bundle", id, "1", nil)
+	future := time.Now().Add(1000 * time.Hour)
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	mustDo(t, err)
+	defer f.Close()
+	mustDo(t, os.Chtimes(file, future, future))
+	time.Sleep(2 * settled)
+	wantState(t, "x.bundle", trust.Unsigned, true)
+	fresh()
+	wantState(t, "x.bundle", trust.Unsigned, true)
+	if n := current().looker.looks; n > 0 {
+		t.Errorf("it was read %d times more", n)
+	}
+}

@@ -81,14 +81,21 @@ func open(path string, flags int) (*os.File, *unix.Stat_t, error) {
 	return f, &st, nil
 }
 
-// busy tells whether somebody has a file open for writing. Only a file's owner can know, and not on every file system; then the answer is no.
-func busy(f *os.File) bool {
+// busy tells whether somebody has a file open for writing, if that can be known: only by a file's owner, and not on every file system.
+func busy(f *os.File) (busy, known bool) {
 	// The kernel grants a lease for reading only on a file that nobody can write, fcntl(2).
 	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	if err == nil {
 		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	}
-	return errors.Is(err, unix.EAGAIN)
+	busy = errors.Is(err, unix.EAGAIN)
+	return busy, busy || err == nil
+}
+
+// justWritten tells whether a file may be in the middle of being written. A time to come is a wrong clock's, and tells nothing.
+func (s stamp) justWritten() bool {
+	age := time.Since(time.Unix(0, s.Mtime))
+	return -stillWriting < age && age < stillWriting
 }
 
 // seen is what a look at a file has found.
@@ -137,13 +144,18 @@ func (l *looker) look(path string, f *folder) seen {
 		return seen{stamp: s, err: err}
 	}
 	s = stampOf(now)
-	if busy(in) && time.Since(time.Unix(0, s.Mtime)) < stillWriting {
+	writing, sure := busy(in)
+	if writing && s.justWritten() {
 		return seen{stamp: s, err: errWriting}
 	}
 	l.looks++
 	found, err := examine(in, now)
 	if err != nil {
 		return seen{stamp: s, err: err}
+	}
+	if found.Fault != "" && s.justWritten() && (!sure || f.remote) {
+		// Who writes it may be out of sight, and not have finished.
+		return seen{stamp: s, err: errWriting}
 	}
 	// What was read is one file's only if that file has stayed as it was, and is still the one of that name.
 	var after, there unix.Stat_t
