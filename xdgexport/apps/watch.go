@@ -100,12 +100,16 @@ func (w *watcher) work() time.Duration {
 		w.scan()
 		w.polled = now
 	} else if next, polls := w.nextPoll(); polls && !now.Before(next) {
+		looks := w.looker.looks
 		for _, f := range w.folders {
 			if w.polls(f) {
 				w.scanFolder(f)
 			}
 		}
-		w.polled, w.took = now, time.Since(now)
+		w.polled = now
+		if w.looker.looks == looks { // reading files that are new says nothing of the next time
+			w.took = time.Since(now)
+		}
 	}
 	for path, p := range w.dirty {
 		if !p.due.After(now) {
@@ -140,5 +144,5 @@ func (w *watcher) polls(f *folder) bool { return w.eyes.blind || f.remote || f.u
 
 // nextPoll says when folders must be looked at, if any must be.
 func (w *watcher) nextPoll() (time.Time, bool) {
-	return w.polled.Add(max(w.o.Poll, 20*w.took)), slices.ContainsFunc(w.folders, w.polls)
+	return w.polled.Add(max(w.o.Poll, 10*w.took)), slices.ContainsFunc(w.folders, w.polls)
 }
