@@ -125,6 +125,9 @@ func (p *planner) open(f *os.File, a apps.App) error {
 	if m.ID != a.ID {
 		return fmt.Errorf("%w, %s", errOther, m.ID)
 	}
+	if p.b.Digest() != a.Digest {
+		return errVersion
+	}
 	t, err := p.b.Tree()
 	if err != nil {
 		return err

@@ -290,4 +290,7 @@ func derive(list []apps.App, s *surroundings, reuse func(apps.App) *appRecord) [
 	return all
 }
 
-var errOther = errors.New("it has become another application")
+var (
+	errOther   = errors.New("it has become another application")
+	errVersion = errors.New("it has become another version; it will be looked at again")
+)

@@ -16,20 +16,23 @@ import (
 )
 
 func newInstallCommand() *cobra.Command {
-	var keepBoth bool
+	var o apps.InstallOptions
 	cmd := &cobra.Command{
 		Use:   "install FILE…",
 		Short: "Install bundles for yourself",
 		Long: "install copies bundles into ~/Apps and shows them in the desktop: in the menu of\n" +
 			"applications, for the file types that they open, as services. Copying a bundle\n" +
-			"there in any other way does the same.",
+			"there in any other way does the same.\n\n" +
+			"The first installation remembers whose signature an application has. A bundle with\n" +
+			"another signature, or without one where there was one, is refused unless --accept\n" +
+			"says that you trust it.",
 		Args: wantArgs(1, -1, "the bundle files to install"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// Each file by itself: one that cannot be installed does not keep out the others.
 			var errs []error
 			installed := 0
 			for _, file := range args {
-				app, err := installWithProgress(cmd, file, apps.InstallOptions{KeepBoth: keepBoth})
+				app, err := installWithProgress(cmd, file, o)
 				if err != nil {
 					errs = append(errs, err)
 					if cmd.Context().Err() != nil {
@@ -48,7 +51,9 @@ func newInstallCommand() *cobra.Command {
 			return reportAll(cmd, errs)
 		},
 	}
-	cmd.Flags().BoolVar(&keepBoth, "keep-both", false, "keep the version that is installed beside the new one")
+	cmd.Flags().BoolVar(&o.KeepBoth, "keep-both", false, "keep the version that is installed beside the new one")
+	cmd.Flags().BoolVar(&o.Move, "move", false, "take the file away from where it is, once it is installed")
+	cmd.Flags().BoolVar(&o.Accept, "accept", false, "trust the signature, or the lack of one, although it is not the one before")
 	return cmd
 }
 

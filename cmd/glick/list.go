@@ -26,6 +26,10 @@ type listed struct {
 	Digest  string `json:"digest"`
 	System  bool   `json:"system"`
 	Default bool   `json:"default"`
+
+	State  string `json:"state"`         // of its signature
+	Key    string `json:"key,omitempty"` // fingerprint
+	Origin string `json:"origin,omitempty"`
 }
 
 func newListCommand() *cobra.Command {
@@ -34,7 +38,10 @@ func newListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the installed applications",
 		Long: "list shows the bundles in ~/Apps, /usr/local/lib/bundles and /usr/lib/bundles. Of\n" +
-			"several versions of an application the first is the one in use.",
+			"several versions of an application the first is the one in use.\n\n" +
+			"SIGNATURE is \"verified\" when it is by the key that the application had before,\n" +
+			"\"first seen\" when that key is remembered from now on, \"changed\" when it is by\n" +
+			"another one: see \"glick accept\".",
 		Args: wantArgs(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, problems, err := apps.List()
@@ -57,7 +64,9 @@ func newListCommand() *cobra.Command {
 func printListJSON(w io.Writer, list []apps.App) error {
 	out := make([]listed, 0, len(list))
 	for _, a := range list {
-		out = append(out, listed{a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default})
+		out = append(out, listed{
+			a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default, a.State.String(), a.Key.Fingerprint, a.Origin.URL,
+		})
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -69,9 +78,9 @@ func printList(w io.Writer, list []apps.App) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tVERSION\tNAME\tFILE")
+	fmt.Fprintln(t, "ID\tVERSION\tNAME\tSIGNATURE\tFILE")
 	for _, a := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", a.ID, printableLine(a.Version), printableLine(a.Name), printableLine(a.File))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%v\t%s\n", a.ID, printableLine(a.Version), printableLine(a.Name), a.State, printableLine(a.File))
 	}
 	return t.Flush()
 }

@@ -49,14 +49,14 @@ func newRootCommand() *cobra.Command {
 		&cobra.Group{ID: "make", Title: "Make and inspect bundles:"},
 	)
 	for _, c := range []func() *cobra.Command{
-		newRunCommand, newInstallCommand, newUninstallCommand, newListCommand, newPsCommand, newDoctorCommand,
+		newRunCommand, newInstallCommand, newUninstallCommand, newListCommand, newDefaultCommand, newAcceptCommand, newPsCommand, newDoctorCommand,
 	} {
 		cmd := c()
 		cmd.GroupID = "use"
 		root.AddCommand(cmd)
 	}
 	for _, c := range []func() *cobra.Command{
-		newBuildCommand, newSliceCommand, newSignCommand, newSlimCommand, newInfoCommand, newExtractCommand, newVerifyCommand, newShellCommand,
+		newBuildCommand, newSliceCommand, newSignCommand, newSlimCommand, newInfoCommand, newExtractCommand, newVerifyCommand, newShellCommand, newSystemSyncCommand,
 	} {
 		cmd := c()
 		cmd.GroupID = "make"

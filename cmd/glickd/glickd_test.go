@@ -303,7 +303,16 @@ func TestDroppedAndDeleted(t *testing.T) {
 	if err := service.Call(xdgexport.BusInterface+".Sync", 0).Err; err != nil {
 		t.Error(err)
 	}
-	if after := h.find(); !slices.Equal(after, before) {
+	// The key that an application had is remembered beyond its end.
+	var after []string
+	for _, f := range h.find() {
+		switch strings.TrimPrefix(f, h.dir+"/") {
+		case ".local", ".local/share", ".local/share/glick", ".local/share/glick/apps.known":
+		default:
+			after = append(after, f)
+		}
+	}
+	if !slices.Equal(after, before) {
 		t.Errorf("before:\n%s\nafter:\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
 }

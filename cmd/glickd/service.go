@@ -79,7 +79,8 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.syncLoop(ctx) })
 	parts.Go(func() {
-		if err := apps.Watch(ctx, s.folderChanged); err != nil {
+		warn := func(err error) { log.Warn("changes of the bundle folders are seen late", "error", err) }
+		if err := apps.Follow(ctx, apps.WatchOptions{Changed: s.folderChanged, Warn: warn}); err != nil {
 			log.Error("changes of the bundle folders are not seen", "error", err)
 		}
 	})
@@ -275,6 +276,9 @@ func (s *service) sync(ctx context.Context) error {
 	res, err := xdgexport.Sync(ctx, list, xdgexport.Options{})
 	if err != nil {
 		s.log.Error("cannot show all applications in the desktop", "error", err)
+	}
+	for _, aside := range res.Aside {
+		s.log.Warn("a changed file of an application that is gone was put aside", "path", aside)
 	}
 	left := map[xdgexport.LeftOut]bool{}
 	for _, l := range res.Left {

@@ -144,7 +144,7 @@ func InstalledOf(id, digest string) []state.Installed {
 	}
 	var out []state.Installed
 	for _, a := range all {
-		if a.ID == id {
+		if a.ID == id && a.State.Usable() {
 			out = append(out, state.Installed{Version: a.Version, File: a.File, System: a.System, Same: a.Digest.String() == digest})
 		}
 	}
@@ -159,6 +159,9 @@ func List() ([]state.Entry, error) {
 	}
 	out := make([]state.Entry, 0, len(all))
 	for _, a := range all {
+		if !a.State.Usable() {
+			continue
+		}
 		out = append(out, state.Entry{ID: a.ID, Name: a.Name, Version: a.Version, File: a.File, Size: a.Size, System: a.System})
 	}
 	return out, nil
