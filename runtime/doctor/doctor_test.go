@@ -484,6 +484,9 @@ func TestVersions(t *testing.T) {
 		}
 	}
 	p.env["PATH"] = p.home + ":/usr/bin:/bin"
+	// The real stub has a version of its own.
+	write("stub-"+launch.Arch(), "glick-stub 1")
+	p.env["GLICK_STUB_DIR"] = p.home
 	for _, tc := range []struct {
 		says string
 		want State
@@ -495,7 +498,6 @@ func TestVersions(t *testing.T) {
 	}
 	write("glickd", "glickd 1")
 	write("stub-"+launch.Arch(), "glick-stub 3")
-	p.env["GLICK_STUB_DIR"] = p.home
 	if c := find(p.look(), IDVersions); c.State != Degraded || !strings.Contains(c.Detail, "stub 3") {
 		t.Errorf("%+v", c)
 	}
