@@ -33,6 +33,9 @@ func newInstallCommand() *cobra.Command {
 			installed := 0
 			for _, file := range args {
 				app, err := installWithProgress(cmd, file, o)
+				if errors.Is(err, apps.ErrChanged) {
+					err = fmt.Errorf("%w; if you trust it, use --accept", err)
+				}
 				if err != nil {
 					errs = append(errs, err)
 					if cmd.Context().Err() != nil {
