@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,7 @@ type FS struct {
 	nodes  map[uint64]*inode  // guarded by mu: what the kernel knows
 	trees  map[Key]*Tree      // guarded by mu
 	rest   map[Key]*Tree      // guarded by mu: trees that nobody uses any more, with nodes that the kernel still knows
+	recent []*Tree            // guarded by mu: those of them that the kernel was not told to forget, the oldest first
 	links  map[string]*linked // guarded by mu: names in the root, other than treesName
 }
 
@@ -159,7 +161,7 @@ func (f *FS) Add(t *bundle.Tree, key Key, file string) (tree *Tree, place string
 	if tree == nil {
 		// What the kernel remembers of it from before is valid again: it will not ask anew.
 		if tree = f.rest[key]; tree != nil {
-			delete(f.rest, key)
+			f.wake(tree)
 			tree.opened.Store(&opened{t, file})
 		} else {
 			tree = newTree(t, key, file)
@@ -192,20 +194,51 @@ func (f *FS) Remove(tree *Tree) bool {
 	f.mu.Lock()
 	tree.uses--
 	last := tree.uses == 0
+	var forgotten []*Tree
 	if last {
 		delete(f.trees, tree.key)
-		// The kernel is told, but mounts that are just being taken down may hold it to what it knows for a while, and the
-		// bundle may be started again meanwhile.
+		// Mounts that are just being taken down may hold the kernel to what it knows for a while. Beyond that, bundles that were
+		// used last are started again soon, and start warm as long as the kernel has their names and pages.
 		if tree.nodes > 0 {
 			f.rest[tree.key] = tree
+			f.recent = append(f.recent, tree)
+			forgotten = f.tooMany()
 		}
 	}
 	f.mu.Unlock()
+	for _, old := range forgotten {
+		f.gone(treesID, old.key.String())
+	}
 	if last {
-		f.gone(treesID, tree.key.String())
 		f.changed(treesID)
 	}
 	return last
+}
+
+// What is kept of bundles that nobody uses: so many of them, with so many nodes in all, of about 100 bytes each.
+const (
+	maxRecent      = 8
+	maxRecentNodes = 50000
+)
+
+// tooMany takes the oldest trees off the list of recent ones until that is short enough. The caller holds mu.
+func (f *FS) tooMany() (old []*Tree) {
+	nodes := 0
+	for _, t := range f.recent {
+		nodes += t.content().Len()
+	}
+	for len(f.recent) > maxRecent || nodes > maxRecentNodes {
+		nodes -= f.recent[0].content().Len()
+		old = append(old, f.recent[0])
+		f.recent = f.recent[1:]
+	}
+	return old
+}
+
+// wake takes a tree from those at rest. The caller holds mu.
+func (f *FS) wake(t *Tree) {
+	delete(f.rest, t.key)
+	f.recent = slices.DeleteFunc(f.recent, func(r *Tree) bool { return r == t })
 }
 
 // AddLink puts a symbolic link into the root folder.

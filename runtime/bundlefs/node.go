@@ -123,7 +123,7 @@ func (f *FS) forget(id uint64, n *inode) {
 	delete(f.nodes, id)
 	for _, s := range n.sources {
 		if s.tree.nodes--; s.tree.nodes == 0 && f.rest[s.tree.key] == s.tree {
-			delete(f.rest, s.tree.key)
+			f.wake(s.tree)
 		}
 	}
 }

@@ -45,3 +45,20 @@ func TestStartedAgain(t *testing.T) {
 		t.Errorf("left over: %d nodes, %d trees, %d at rest", len(f.nodes), len(f.trees), len(f.rest))
 	}
 }
+
+// TestFewAtRest: of bundles that have ended only the last ones are kept.
+func TestFewAtRest(t *testing.T) {
+	f := New(Options{})
+	for i := range 3 * maxRecent {
+		raw := read(t, sample.Build(t, t.TempDir(), "org.example.App", "1", sample.Tree{"bin/app": string(rune('a' + i))}))
+		tree, _, _ := f.Add(treeOf(t, raw), Key{byte(i)}, "x.bundle")
+		n, _ := tree.content().Find("bin/app")
+		if _, ok := f.remember(tree, n, tree.content().Info(n)); !ok {
+			t.Fatal("refused")
+		}
+		f.Remove(tree)
+	}
+	if len(f.recent) != maxRecent || f.recent[0].key != (Key{2 * maxRecent}) {
+		t.Errorf("%d are kept, from %v on", len(f.recent), f.recent[0].key)
+	}
+}

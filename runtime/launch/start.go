@@ -195,7 +195,7 @@ func Answer(t *bundle.Tree, r session.Request) ([]byte, error) {
 	}
 	p, n := new(Plan), &numbers{given: r.Numbers, fixed: true}
 	v := view{
-		prefix: m.Prefix, tree: r.Folder, socket: r.Socket, cwd: r.Dir,
+		prefix: m.Prefix, tree: r.Tree, socket: r.Socket, cwd: r.Dir,
 		list: func(folder string) ([]entry, error) { return listTree(t, folder) },
 	}
 	if v.device, err = n.reserve(); err != nil {

@@ -313,7 +313,7 @@ func (s *service) resumeInstance(name string, device *os.File, data []byte) erro
 	if tree == nil {
 		return errors.New("its bundle is gone")
 	}
-	i := &instance{Instance: known, name: name, live: true, tree: tree, key: key}
+	i := &instance{Instance: known, name: name, live: true, tree: tree, key: key, place: place}
 	if err := s.files.AddLink(name, place); err != nil {
 		return err
 	}

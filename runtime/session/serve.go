@@ -69,6 +69,8 @@ type instance struct {
 	live bool   // guarded by service.mu; false until its namespace is there
 	tree *bundlefs.Tree
 	key  bundlefs.Key
+
+	place string // of the tree, below the mount
 }
 
 // Serve runs the session service until ctx ends: it mounts the file system, takes instances on the socket, and serves their
@@ -460,7 +462,7 @@ func (s *service) startFast(c *conn, file *os.File, body string, pid int) error 
 	}
 	var image []byte
 	if err == nil {
-		r.Folder = i.Prefix
+		r.Folder, r.Tree = i.Prefix, filepath.Join(s.mount, i.place)
 		if image, err = s.plan(i.tree.Content(), r); err == nil && len(image) > premain.MaxReply-premain.ReplyHead {
 			err = fmt.Errorf("the plan is too long: %w", syscall.EMSGSIZE)
 		}
@@ -618,7 +620,7 @@ func (s *service) addOpen(own *os.File, path string, pid int) (i *instance, kept
 		}
 		tree, place, kept = s.files.Add(parsed, key, path)
 	}
-	i.tree = tree
+	i.tree, i.place = tree, place
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if kept {

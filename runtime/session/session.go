@@ -60,7 +60,8 @@ type Request struct {
 	File    string // path of the bundle
 	Dir     string // working folder
 	Exec    string // value of GLICK_EXEC
-	Folder  string // path of the instance's folder, which shall appear at the prefix
+	Folder  string // path of the instance's folder, by which others see its files
+	Tree    string // path of the same folder without links, which shall appear at the prefix
 	Socket  int    // descriptor on which the service waits
 	Numbers []int  // descriptors that the plan may use
 }
