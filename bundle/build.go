@@ -19,6 +19,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 
 	"glick.org/glick/bundle/keyfile"
 )
@@ -679,19 +680,8 @@ func (f *finder) makeIcons(p *Plan) error {
 		return nil
 	}
 	if p.SVG != nil && f.options.Icon != nil {
-		for _, size := range []int{48, 128, 256, 512} {
-			if p.Icons[size] != nil || size == 48 && f.larger(size) != 0 {
-				continue
-			}
-			data, err := f.options.Icon.Render(p.SVG, size)
-			if err != nil {
-				if f.larger(48) == 0 && p.Icons[48] == nil {
-					return err
-				}
-				f.note("no icon of %d pixels: %v", size, err)
-				break
-			}
-			p.Icons[size] = data
+		if err := f.drawIcons(p); err != nil {
+			return err
 		}
 	}
 	if p.Icons[48] != nil {
@@ -711,6 +701,38 @@ func (f *finder) makeIcons(p *Plan) error {
 		return err
 	}
 	p.Icons[48] = data
+	return nil
+}
+
+// drawIcons makes icons of the usual sizes, those that there are not, from the scalable one. They are drawn at the same time: that
+// is the work of other processes.
+func (f *finder) drawIcons(p *Plan) error {
+	type drawing struct {
+		size int
+		data []byte
+		err  error
+	}
+	var all []*drawing
+	for _, size := range []int{48, 128, 256, 512} {
+		if p.Icons[size] == nil && (size != 48 || f.larger(size) == 0) {
+			all = append(all, &drawing{size: size})
+		}
+	}
+	var ready sync.WaitGroup
+	for _, d := range all {
+		ready.Go(func() { d.data, d.err = f.options.Icon.Render(p.SVG, d.size) })
+	}
+	ready.Wait()
+	for _, d := range all {
+		if d.err != nil {
+			if f.larger(48) == 0 && p.Icons[48] == nil {
+				return d.err
+			}
+			f.note("no icon of %d pixels: %v", d.size, d.err)
+			break
+		}
+		p.Icons[d.size] = d.data
+	}
 	return nil
 }
 

@@ -16,11 +16,13 @@ const (
 	hash4Log = 18 // at most; less for small chunks, see find
 	hash3Log = 14
 	none     = -1
-	maxDepth = 5 // nodes that are looked at for a position
+	maxDepth = 5 // nodes that are looked at for a position; one less in small chunks, which hold code and lose little by it
 	margin   = 32
-	ahead    = 8   // positions that touch is before insert; at most what padding has less four
-	maxFound = 8   // matches of a position: one for each node, one by the hash of three bytes, and rounded up to a power of two
-	enough   = 512 // a match of this length is taken without looking for a better one
+
+	smallChunk = 64 << 10
+	ahead      = 8   // positions that touch is before insert; at most what padding has less four
+	maxFound   = 8   // matches of a position: one for each node, one by the hash of three bytes, and rounded up to a power of two
+	enough     = 512 // a match of this length is taken without looking for a better one
 )
 
 // finder finds for each position of a buffer the matches before it: for every length the nearest. Positions are in binary search trees, one for
@@ -29,6 +31,7 @@ type finder struct {
 	buf   []byte // what is looked at, and padding behind it, so that eight bytes can be read from anywhere
 	bytes bytesAt
 	size  int // of buf without the padding
+	depth int // nodes that are looked at for a position, at most maxDepth
 	head4 []int32
 	head3 []int32
 	sons  []int32 // two for each position: with smaller and with larger bytes
@@ -72,6 +75,9 @@ func (f *finder) find(buf []byte) {
 	n := len(buf)
 	f.buf = append(append(f.buf[:0], buf...), padding[:]...)
 	f.bytes, f.size = newBytesAt(f.buf), n
+	if f.depth = maxDepth; n <= smallChunk {
+		f.depth--
+	}
 	if f.head4 == nil {
 		f.head4, f.head3 = make([]int32, 1<<hash4Log), make([]int32, 1<<hash3Log)
 	}
@@ -141,7 +147,7 @@ func (f *finder) insert(i int) {
 	sons := f.sons
 	small, large := 2*i, 2*i+1 // where the next smaller and larger positions are hung
 	sameSmall, sameLarge := 0, 0
-	for depth := maxDepth; p >= 0 && depth > 0; depth-- {
+	for depth := f.depth; p >= 0 && depth > 0; depth-- {
 		n := min(sameSmall, sameLarge)
 		var x, y uint64
 		for {
