@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"glick.org/glick/bundle/keyfile"
 )
@@ -39,8 +40,20 @@ var (
 	localised  = regexp.MustCompile(`^([A-Za-z0-9-]+)\[([A-Za-z0-9_.@-]{1,40})\]$`)
 	dotted     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*){2,}$`)
 	iconName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
-	wmClass    = regexp.MustCompile(`^[\pL\pN ._:;/+*()@-]{1,200}$`)
 )
+
+// isWMClass knows what a StartupWMClass may be. As a regular expression, classes of Unicode two hundred times over would take every program
+// that has this package megabytes to prepare.
+func isWMClass(s string) bool {
+	length := 0
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsNumber(r) && !strings.ContainsRune(" ._:;/+*()@-", r) {
+			return false
+		}
+		length++
+	}
+	return length >= 1 && length <= 200
+}
 
 // planEntries shows the desktop entries that carry the bundle's name. Without any, the one that every bundle has for
 // file managers becomes the application's.
@@ -310,7 +323,7 @@ func copyKeys(to, from *keyfile.Group) {
 		case slices.Contains(boolKeys, base):
 			ok = value == "true" || value == "false"
 		case slices.Contains(wordKeys, base):
-			ok = wmClass.MatchString(value)
+			ok = isWMClass(value)
 		}
 		if ok {
 			to.Set(key, value)

@@ -265,3 +265,14 @@ func TestIconsOfTheBundle(t *testing.T) {
 		t.Errorf("planned\n%s\n%s", s, w.Files[0].Content)
 	}
 }
+
+func TestWMClass(t *testing.T) {
+	for s, want := range map[string]bool{
+		"Gimp-2.10": true, "Größe 7/8 (x)": true, "文字": true, strings.Repeat("a", 200): true,
+		"": false, strings.Repeat("a", 201): false, "a\nb": false, "a=b": false, "\xff": false, "a\u202eb": false,
+	} {
+		if isWMClass(s) != want {
+			t.Errorf("%q", s)
+		}
+	}
+}
