@@ -52,12 +52,12 @@ func Decide(checks []Check) Decision {
 		lacks(IDFuseDevice, IDFuseMount)
 	case is(IDNamespaces):
 		lacks(IDFuseDevice, IDFuseMount, IDCache)
-	case is(IDFuseDevice) && is(IDFusermount), is(IDCache):
+	case is(IDCache):
 		d.Way = WayFixed
 		d.Summary = "Bundles start here at the fixed path /proc/self/fd/1023, without namespaces, which not every application bears."
 		lacks(IDNamespaces)
 	default:
-		lacks(IDNamespaces, IDFuseDevice, IDFusermount, IDCache)
+		lacks(IDNamespaces, IDCache)
 	}
 	if d.Way == WayNone {
 		d.Summary = "Bundles cannot be started here. " + find(checks, d.Because[0]).Detail

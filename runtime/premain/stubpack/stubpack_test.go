@@ -19,7 +19,7 @@ import (
 func link(t *testing.T, arch, pkg string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "linked")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-w -E _rt0_glick", "-o", out, pkg)
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-w -E _rt0_glick", "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
@@ -63,8 +63,7 @@ func TestPack(t *testing.T) {
 			if arch != runtime.GOARCH {
 				emulator, err := exec.LookPath(map[string]string{"amd64": "qemu-x86_64-static", "arm64": "qemu-aarch64-static"}[arch])
 				if err != nil {
-					t.Log("not executed: there is no emulator for it")
-					return
+					t.Skip("packed, but not executed: there is no emulator for it")
 				}
 				runner = append(runner, emulator)
 			}
