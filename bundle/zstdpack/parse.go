@@ -111,7 +111,8 @@ func (p *prices) literals(n uint32) uint32 {
 	if n < uint32(len(p.llShort)) {
 		return p.llShort[n]
 	}
-	return p.ll[llCode(n)]
+	// A block without a match is longer than what a sequence can say; nothing is ever written for its literals' number.
+	return p.ll[llCode(min(n, maxBlock-1))]
 }
 
 func (p *prices) match(n uint32) uint32 {

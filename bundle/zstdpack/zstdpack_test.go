@@ -4,6 +4,8 @@ package zstdpack
 
 import (
 	"bytes"
+	"encoding/hex"
+	"fmt"
 	"math/rand"
 	"os"
 	"os/exec"
@@ -41,13 +43,19 @@ func samples(t testing.TB) map[string][]byte {
 		sparse[r.Intn(len(sparse))] = byte(r.Intn(256))
 	}
 	mixed := append(append(bytes.Clone(noise[:70<<10]), strings.Repeat("some text that comes again and again, ", 5000)...), skewed...)
+	// Behind what is all matches, digits are cheapest as literals: a block without a match.
+	var alone []byte
+	for i := range 10000 {
+		alone = fmt.Appendf(alone, "folder%03d/file%05d.txt\n", i/100, i)
+	}
+	alone = hex.AppendEncode(alone, noise)
 	program, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
 	list := map[string][]byte{
 		"nothing": nil, "a byte": {7}, "two": []byte("ab"), "three": []byte("aaa"), "short text": []byte("hello, hello, hello, hello"), "zeros": make([]byte, 4<<20),
-		"one byte again": bytes.Repeat([]byte{9}, 70000), "noise": noise, "skewed": skewed, "sparse": sparse, "mixed": mixed,
+		"one byte again": bytes.Repeat([]byte{9}, 70000), "noise": noise, "skewed": skewed, "sparse": sparse, "mixed": mixed, "literals alone": alone,
 		"program": program[:min(len(program), 2<<20)], "period of 3": bytes.Repeat([]byte("abc"), 50000), "255": noise[:255], "256": noise[:256], "65791": skewed[:65791],
 		"65792": skewed[:65792], "all bytes": func() []byte {
 			var b []byte
