@@ -158,6 +158,9 @@ func planBundle(file *os.File, b *bundle.Bundle, name string, args []string) (*P
 	}
 	var seenFrom string
 	lease, err := session.Begin(file, name)
+	if errors.Is(err, session.ErrNotRunning) && session.Activate() == nil {
+		lease, err = session.Begin(file, name)
+	}
 	switch {
 	case err == nil:
 		v.socket, v.tree, seenFrom = lease.FD, lease.Folder, lease.Folder
