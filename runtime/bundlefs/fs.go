@@ -10,7 +10,7 @@ import (
 	"os"
 	"path"
 	"slices"
-	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +31,12 @@ const DefaultCache = 32 << 20
 type Options struct {
 	Log        Logger // gets a line for each damaged chunk; nil means that nobody wants to know
 	CacheBytes int64  // bound of the chunk cache; 0 means DefaultCache
+	// Bundles is the path of the root's folder "bundles" for those who use the file system: each tree has a link to it. Empty means none.
+	Bundles string
+	// Find, when set, is asked for a tree that is not there, by the name that its key has: it may add it and call Visit.
+	Find func(name string)
+	// Unvisited is called when a tree that was visited is no longer needed; it calls Remove.
+	Unvisited func(*Tree)
 }
 
 // Logger takes messages, each with alternating names and values that belong to it: a *[slog.Logger] is one. Here it is an
@@ -59,13 +65,22 @@ type FS struct {
 	single *Tree                    // set when the root is a bundle's own tree
 	search func(id uint64) []source // set by Resumed
 
+	bundles   string
+	finder    func(name string)
+	unvisited func(*Tree)
+
+	setting sync.Mutex // held while guests are being changed
+	guests  atomic.Pointer[guests]
+	exports *Tree // guests alone
+
 	mu     sync.Mutex
 	server *fuse.Server       // guarded by mu
 	nodes  map[uint64]*inode  // guarded by mu: what the kernel knows
 	trees  map[Key]*Tree      // guarded by mu
 	rest   map[Key]*Tree      // guarded by mu: trees that nobody uses any more, with nodes that the kernel still knows
 	recent []*Tree            // guarded by mu: those of them that the kernel was not told to forget, the oldest first
-	links  map[string]*linked // guarded by mu: names in the root, other than treesName
+	visits []*Tree            // guarded by mu: see Visit; the oldest first
+	links  map[string]*linked // guarded by mu: paths of links in the root and in the folder of bundles
 }
 
 var _ fuse.FileSystem = (*FS)(nil)
@@ -80,8 +95,9 @@ type Tree struct {
 	key    Key
 	opened atomic.Pointer[opened]
 	ids    ids
-	uses   int // guarded by FS.mu
-	nodes  int // guarded by FS.mu: how many inodes have a source in it
+	guests bool // others' exports appear in it
+	uses   int  // guarded by FS.mu
+	nodes  int  // guarded by FS.mu: how many inodes have a source in it
 }
 
 // opened is a tree as it was given to [FS.Add] last.
@@ -91,7 +107,8 @@ type opened struct {
 }
 
 func newTree(t *bundle.Tree, key Key, file string) *Tree {
-	tree := &Tree{key: key}
+	// What is laid over the host's folder is combined by the kernel, which counts on it that nothing changes.
+	tree := &Tree{key: key, guests: t.Bundle().Manifest().Prefix != "/usr"}
 	tree.opened.Store(&opened{t, file})
 	return tree
 }
@@ -116,23 +133,29 @@ func New(o Options) *FS {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = DefaultCache
 	}
-	return &FS{
-		log:   o.Log,
-		cache: newChunkCache(o.CacheBytes),
-		uid:   uint32(os.Geteuid()),
-		gid:   uint32(os.Getegid()),
-		nodes: make(map[uint64]*inode),
-		trees: make(map[Key]*Tree),
-		rest:  make(map[Key]*Tree),
-		links: make(map[string]*linked),
+	f := &FS{
+		log:       o.Log,
+		cache:     newChunkCache(o.CacheBytes),
+		uid:       uint32(os.Geteuid()),
+		gid:       uint32(os.Getegid()),
+		nodes:     make(map[uint64]*inode),
+		trees:     make(map[Key]*Tree),
+		rest:      make(map[Key]*Tree),
+		links:     make(map[string]*linked),
+		bundles:   o.Bundles,
+		finder:    o.Find,
+		unvisited: o.Unvisited,
+		exports:   &Tree{guests: true, uses: 1},
 	}
+	f.guests.Store(newGuests(nil, o.Bundles))
+	return f
 }
 
 // NewSingle makes a file system whose root is the tree of one bundle. The file is its name in messages.
 func NewSingle(t *bundle.Tree, file string, o Options) *FS {
 	f := New(o)
 	f.single = newTree(t, KeyOf(t.Bundle(), 0, 0), file)
-	f.single.uses = 1
+	f.single.uses, f.single.guests = 1, false
 	return f
 }
 
@@ -148,9 +171,14 @@ func (f *FS) Init(s *fuse.Server) {
 	f.server = s
 }
 
+// The folders of the root.
 const (
 	treesID   = 2
-	treesName = "trees"
+	bundlesID = 3
+
+	treesName   = "trees"
+	bundlesDir  = "bundles"
+	exportsName = "exports"
 )
 
 // Add makes a bundle's tree visible at the returned path relative to the root, and returns it for [FS.Remove]. A bundle
@@ -241,28 +269,77 @@ func (f *FS) wake(t *Tree) {
 	f.recent = slices.DeleteFunc(f.recent, func(r *Tree) bool { return r == t })
 }
 
-// AddLink puts a symbolic link into the root folder.
-func (f *FS) AddLink(name, target string) error {
+// Visit keeps one use of a tree, which the caller has made by Add or Use, as long as the kernel knows a node of it: for those who look into a bundle
+// that does not run. Of trees that are visited only the last few stay.
+func (f *FS) Visit(tree *Tree) {
+	const most = 32
+	var oldest *Tree
 	f.mu.Lock()
-	if name == treesName || f.links[name] != nil {
-		f.mu.Unlock()
-		return fmt.Errorf("cannot make %s: %w", name, syscall.EEXIST)
+	f.visits = append(f.visits, tree)
+	if len(f.visits) > most {
+		oldest = f.visits[0]
+		f.visits = slices.Clone(f.visits[1:])
 	}
-	f.links[name] = &linked{id: hashID("link", name, target), target: target}
 	f.mu.Unlock()
-	f.changed(fuse.RootID)
+	if oldest != nil {
+		f.gone(treesID, oldest.key.String())
+		f.unvisited(oldest)
+	}
+}
+
+// Dismiss has the kernel forget a tree, but for what somebody has open. When that is closed the kernel still keeps the names of it: then it is to be
+// called again.
+func (f *FS) Dismiss(tree *Tree) {
+	f.gone(treesID, tree.key.String())
+	var names []change
+	f.mu.Lock()
+	for _, n := range f.nodes {
+		for _, s := range n.sources {
+			if p := s.path(); s.tree == tree && p != top {
+				if id, ok := tree.folderID(path.Dir(p)); ok {
+					names = append(names, change{id, path.Base(p)})
+				}
+			}
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range names {
+		f.gone(c.folder, c.name)
+	}
+}
+
+// place splits the path of a link into its folder and its name there.
+func place(link string) (folder uint64, name string) {
+	if name, ok := strings.CutPrefix(link, bundlesDir+"/"); ok {
+		return bundlesID, name
+	}
+	return fuse.RootID, link
+}
+
+// AddLink puts a symbolic link into the root folder, or with "bundles/…" into that of the bundles.
+func (f *FS) AddLink(link, target string) error {
+	folder, name := place(link)
+	f.mu.Lock()
+	if folder == fuse.RootID && (name == treesName || name == bundlesDir || name == exportsName) || f.links[link] != nil {
+		f.mu.Unlock()
+		return fmt.Errorf("cannot make %s: %w", link, syscall.EEXIST)
+	}
+	f.links[link] = &linked{id: hashID("link", link, target), target: target}
+	f.mu.Unlock()
+	f.changed(folder)
 	return nil
 }
 
 // RemoveLink takes a symbolic link away again.
-func (f *FS) RemoveLink(name string) {
+func (f *FS) RemoveLink(link string) {
 	f.mu.Lock()
-	_, known := f.links[name]
-	delete(f.links, name)
+	_, known := f.links[link]
+	delete(f.links, link)
 	f.mu.Unlock()
 	if known {
-		f.gone(fuse.RootID, name)
-		f.changed(fuse.RootID)
+		folder, name := place(link)
+		f.gone(folder, name)
+		f.changed(folder)
 	}
 }
 
@@ -293,28 +370,32 @@ type dirEntry struct {
 	mode uint32
 }
 
-// listing is a folder that exists only here: the root of many bundles, and the folder of their trees.
+// listing is a folder that exists only here: the root of many bundles, the folder of their trees, and that of links to them.
 func (f *FS) listing(id uint64) []dirEntry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []dirEntry
-	if id == treesID {
+	switch id {
+	case treesID:
 		for key, t := range f.trees {
 			list = append(list, dirEntry{key.String(), t.nodeID(0), syscall.S_IFDIR})
 		}
-	} else {
-		list = append(list, dirEntry{treesName, treesID, syscall.S_IFDIR})
-		for name, l := range f.links {
+	case fuse.RootID:
+		list = append(list, dirEntry{treesName, treesID, syscall.S_IFDIR}, dirEntry{bundlesDir, bundlesID, syscall.S_IFDIR},
+			dirEntry{exportsName, f.exports.guestID(top, syscall.S_IFDIR), syscall.S_IFDIR})
+	}
+	for link, l := range f.links {
+		if folder, name := place(link); folder == id {
 			list = append(list, dirEntry{name, l.id, syscall.S_IFLNK})
 		}
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
+	slices.SortFunc(list, func(a, b dirEntry) int { return strings.Compare(a.name, b.name) })
 	return list
 }
 
 // isListing says whether a node id is one of the folders that exist only here.
 func (f *FS) isListing(id uint64) bool {
-	return f.single == nil && (id == fuse.RootID || id == treesID)
+	return f.single == nil && (id == fuse.RootID || id == treesID || id == bundlesID)
 }
 
 // errno is the one table from Go's errors to the kernel's.

@@ -45,7 +45,14 @@ func (t *Tree) nodeWith(id uint64) (bundle.Node, bool) {
 func (f *FS) searchTrees(id uint64) []source {
 	var list []source
 	var first identity
-	for _, t := range f.used() {
+	guests := f.guests.Load()
+	for _, t := range append(f.used(), f.exports) {
+		if p, ok := guests.guestWith(t, id); ok && t.guests {
+			return f.foundGuest(id, t, p)
+		}
+		if !t.own() {
+			continue
+		}
 		n, ok := t.nodeWith(id)
 		if !ok {
 			continue
@@ -57,7 +64,7 @@ func (f *FS) searchTrees(id uint64) []source {
 			f.log.Error("two different files have the same node id; none of them can be shown", "bundle", t.file(), "path", t.content().Path(n))
 			return nil
 		}
-		list = append(list, source{t, n})
+		list = append(list, source{tree: t, node: n})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,6 +74,18 @@ func (f *FS) searchTrees(id uint64) []source {
 		}
 	}
 	return list
+}
+
+// foundGuest notes a guest of which the kernel was told by another process.
+func (f *FS) foundGuest(id uint64, t *Tree, p string) []source {
+	g, ok := f.guests.Load().find(p)
+	s := source{tree: t, guest: p}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !ok || !f.note(id, identity{mode: g.mode(), key: t.key, path: p}, s) {
+		return nil
+	}
+	return []source{s}
 }
 
 // used gives the trees that are in use.

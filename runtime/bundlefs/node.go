@@ -19,8 +19,10 @@ import (
 type Key [sha256.Size]byte
 
 // KeyOf makes the key of a bundle that is read from the file with this device and inode number.
-func KeyOf(b *bundle.Bundle, dev, ino uint64) Key {
-	d := b.Digest()
+func KeyOf(b *bundle.Bundle, dev, ino uint64) Key { return KeyFrom(b.Digest(), dev, ino) }
+
+// KeyFrom is KeyOf for a bundle of which the digest is known.
+func KeyFrom(d bundle.Digest, dev, ino uint64) Key {
 	raw := binary.LittleEndian.AppendUint64(append([]byte("glick tree\x00"), d[:]...), dev)
 	return sha256.Sum256(binary.LittleEndian.AppendUint64(raw, ino))
 }
@@ -30,8 +32,9 @@ func (k Key) String() string { return hex.EncodeToString(k[:16]) }
 
 // source is a place where a node's content can be read.
 type source struct {
-	tree *Tree
-	node bundle.Node
+	tree  *Tree
+	node  bundle.Node
+	guest string // path, when the node is none of the tree's own
 }
 
 // identity is all that determines a node id; equal ids with different identities are a collision. A file's identity covers
@@ -91,7 +94,7 @@ func (f *FS) remember(t *Tree, n bundle.Node, info bundle.Info) (uint64, bool) {
 	id := what.id()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.note(id, what, source{t, n}) {
+	if !f.note(id, what, source{tree: t, node: n}) {
 		return 0, false
 	}
 	f.nodes[id].lookups++
@@ -122,8 +125,15 @@ func (f *FS) note(id uint64, what identity, where source) bool {
 func (f *FS) forget(id uint64, n *inode) {
 	delete(f.nodes, id)
 	for _, s := range n.sources {
-		if s.tree.nodes--; s.tree.nodes == 0 && f.rest[s.tree.key] == s.tree {
+		if s.tree.nodes--; s.tree.nodes > 0 {
+			continue
+		}
+		if f.rest[s.tree.key] == s.tree {
 			f.wake(s.tree)
+		}
+		if i := slices.Index(f.visits, s.tree); i >= 0 {
+			f.visits = slices.Delete(f.visits, i, i+1)
+			go f.unvisited(s.tree)
 		}
 	}
 }
@@ -131,7 +141,7 @@ func (f *FS) forget(id uint64, n *inode) {
 // find gives the places of a node in trees that are in use; none when its bundle has gone.
 func (f *FS) find(id uint64) []source {
 	if f.single != nil && id == fuse.RootID {
-		return []source{{f.single, 0}}
+		return []source{{tree: f.single}}
 	}
 	list := f.known(id)
 	if list == nil && f.search != nil && id >= smallestHash && f.link(id) == nil {

@@ -63,6 +63,23 @@ func TestResumed(t *testing.T) {
 		t.Fatal(errno)
 	}
 
+	// What others export is found again as well.
+	guests := map[string]string{"lib/guest/deep": "/target", "share/guest": "/other"}
+	before.SetGuests(guests)
+	walkTo := func(names ...string) uint64 {
+		at := uint64(treesID)
+		for _, name := range names {
+			var e fuse.Entry
+			if errno := before.Lookup(at, name, &e); errno != 0 || e.Node == 0 {
+				t.Fatalf("%v: %v", names, errno)
+			}
+			at = e.Node
+		}
+		return at
+	}
+	deep := walkTo(told[0].key.String(), "lib", "guest", "deep")
+	folder := walkTo(told[1].key.String(), "lib", "guest")
+
 	plain, _ := make2()
 	if _, errno := plain.GetAttr(ids[0]["bin/app"], new(fuse.Attr)); errno != syscall.ESTALE {
 		t.Errorf("nobody has taken over, and a node is known that nobody was told of: %v", errno)
@@ -70,6 +87,21 @@ func TestResumed(t *testing.T) {
 
 	after, trees := make2()
 	after.Resumed()
+	after.SetGuests(guests)
+	if target, errno := after.Readlink(deep); errno != 0 || target != "/target" {
+		t.Errorf("a guest: %q, %v", target, errno)
+	}
+	var guest fuse.Entry
+	if errno := after.Lookup(folder, "deep", &guest); errno != 0 || guest.Node == 0 || guest.Node == deep {
+		t.Errorf("a guest in a folder: %+v, %v", guest, errno)
+	}
+	after.SetGuests(nil)
+	if _, errno := after.GetAttr(deep, new(fuse.Attr)); errno != syscall.ESTALE {
+		t.Errorf("a guest that has gone: %v", errno)
+	}
+	after.Forget(deep, 1)
+	after.Forget(folder, 1)
+	after.Forget(guest.Node, 1)
 	for i := range trees {
 		for path, id := range ids[i] {
 			var a, want fuse.Attr

@@ -5,6 +5,7 @@ package bundlefs
 import (
 	"context"
 	"errors"
+	"path"
 	"syscall"
 	"time"
 
@@ -22,12 +23,16 @@ func (f *FS) Lookup(folder uint64, name string, e *fuse.Entry) syscall.Errno {
 		return syscall.ESTALE
 	}
 	t := at[0].tree
-	n, ok := t.content().Lookup(at[0].node, name)
-	if !ok {
-		e.Valid = forever // without a node: the name may be taken as absent for that long
-		return 0
+	if at[0].guest == "" {
+		if n, ok := t.content().Lookup(at[0].node, name); ok {
+			return f.entry(t, n, t.content().Info(n), e)
+		}
 	}
-	return f.entry(t, n, t.content().Info(n), e)
+	if g, path, ok := f.guest(at[0], name); ok {
+		return f.guestEntry(t, g, path, e)
+	}
+	e.Valid = forever // without a node: the name may be taken as absent until the kernel hears otherwise
+	return 0
 }
 
 // entry tells the kernel of a node of a tree.
@@ -46,23 +51,27 @@ func (f *FS) entry(t *Tree, n bundle.Node, info bundle.Info, e *fuse.Entry) sysc
 // and is not told that one is absent for good.
 func (f *FS) lookupListing(folder uint64, name string, e *fuse.Entry) syscall.Errno {
 	if folder == treesID {
-		f.mu.Lock()
-		var t *Tree
-		for key, have := range f.trees {
-			if key.String() == name {
-				t = have
-			}
+		t := f.tree(name)
+		if t == nil && f.finder != nil {
+			f.finder(name)
+			t = f.tree(name)
 		}
-		f.mu.Unlock()
 		if t == nil {
 			return syscall.ENOENT
 		}
 		return f.entry(t, 0, t.content().Info(0), e)
 	}
-	if name == treesName {
-		*e = fuse.Entry{Node: treesID, Valid: forever}
-		f.attributes(listingInfo, &e.Attributes)
-		return 0
+	if folder == fuse.RootID {
+		switch id := map[string]uint64{treesName: treesID, bundlesDir: bundlesID}[name]; {
+		case id != 0:
+			*e = fuse.Entry{Node: id, Valid: forever}
+			f.attributes(listingInfo, &e.Attributes)
+			return 0
+		case name == exportsName:
+			return f.guestEntry(f.exports, guest{name: top}, top, e)
+		}
+	} else {
+		name = bundlesDir + "/" + name
 	}
 	f.mu.Lock()
 	l := f.links[name]
@@ -73,6 +82,18 @@ func (f *FS) lookupListing(folder uint64, name string, e *fuse.Entry) syscall.Er
 	*e = fuse.Entry{Node: l.id, Valid: forever, AttrValid: forever}
 	f.attributes(l.info(), &e.Attributes)
 	return 0
+}
+
+// tree finds a tree by the name of its key.
+func (f *FS) tree(name string) *Tree {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key, t := range f.trees {
+		if key.String() == name {
+			return t
+		}
+	}
+	return nil
 }
 
 // listingInfo is what the folders that exist only here look like.
@@ -116,7 +137,11 @@ func (f *FS) GetAttr(node uint64, a *fuse.Attr) (time.Duration, syscall.Errno) {
 		return 0, 0
 	}
 	if at := f.find(node); len(at) > 0 {
-		f.attributes(at[0].tree.content().Info(at[0].node), a)
+		info, ok := f.info(at[0])
+		if !ok {
+			return 0, syscall.ESTALE
+		}
+		f.attributes(info, a)
 		return forever, 0
 	}
 	if l := f.link(node); l != nil {
@@ -129,7 +154,10 @@ func (f *FS) GetAttr(node uint64, a *fuse.Attr) (time.Duration, syscall.Errno) {
 // Readlink tells a link's target.
 func (f *FS) Readlink(node uint64) (string, syscall.Errno) {
 	if at := f.find(node); len(at) > 0 {
-		info := at[0].tree.content().Info(at[0].node)
+		info, ok := f.info(at[0])
+		if !ok {
+			return "", syscall.ESTALE
+		}
 		if !info.IsLink() {
 			return "", syscall.EINVAL
 		}
@@ -146,6 +174,9 @@ func (f *FS) Read(r *fuse.ReadRequest) ([]byte, syscall.Errno) {
 	at := f.find(r.Node)
 	if len(at) == 0 {
 		return nil, syscall.ESTALE
+	}
+	if at[0].guest != "" {
+		return nil, syscall.EINVAL
 	}
 	var failure error
 	// Another bundle with the same file can help out where one is damaged.
@@ -167,32 +198,36 @@ func (f *FS) Read(r *fuse.ReadRequest) ([]byte, syscall.Errno) {
 
 // ReadDir lists a folder, and tells of each node in it when the kernel wants that.
 func (f *FS) ReadDir(folder uint64, l *fuse.DirList) syscall.Errno {
-	var t *Tree
-	var dir bundle.Node
 	var listing []dirEntry
-	count := uint64(2)
+	var at source
+	own := 0
+	var visitors []guest
 	if f.isListing(folder) {
 		listing = f.listing(folder)
-		count += uint64(len(listing))
 	} else {
-		at := f.find(folder)
-		if len(at) == 0 {
+		found := f.find(folder)
+		if len(found) == 0 {
 			return syscall.ESTALE
 		}
-		t, dir = at[0].tree, at[0].node
-		count += uint64(t.content().ChildCount(dir))
+		at = found[0]
+		if at.guest == "" {
+			own = at.tree.content().ChildCount(at.node)
+		}
+		visitors = f.visitors(at)
 	}
+	count := uint64(2 + len(listing) + own + len(visitors))
 	for i := l.Offset; i < count; i++ {
 		// Without a node the kernel takes only the name. The two dots are never counted as lookups.
 		e, entry := dirEntry{".", folder, syscall.S_IFDIR}, fuse.Entry{}
-		switch {
+		switch nth := int(i) - 2; {
 		case i == 0:
 		case i == 1:
 			e.name = ".."
-		case t == nil:
-			e = listing[i-2]
-		default:
-			node := t.content().Child(dir, int(i-2))
+		case nth < len(listing):
+			e = listing[nth]
+		case nth < own:
+			t := at.tree
+			node := t.content().Child(at.node, nth)
 			info := t.content().Info(node)
 			if !l.Room(info.Name) {
 				return 0
@@ -204,6 +239,16 @@ func (f *FS) ReadDir(folder uint64, l *fuse.DirList) syscall.Errno {
 				e.id = entry.Node
 			}
 			e.name, e.mode = info.Name, info.Mode
+		default:
+			g := visitors[nth-own]
+			p := path.Join(at.path(), g.name)
+			if !l.Room(g.name) {
+				return 0
+			}
+			if !l.Plus || f.guestEntry(at.tree, g, p, &entry) != 0 {
+				entry.Node = 0
+			}
+			e = dirEntry{g.name, at.tree.guestID(p, g.mode()), g.mode()}
 		}
 		if !l.Add(e.name, e.id, e.mode, &entry) {
 			return 0

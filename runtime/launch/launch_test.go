@@ -248,6 +248,7 @@ type way struct {
 	env  []string
 	log  *lockedBuffer // of the service
 	fast *atomic.Int32 // how many plans the service has made for processes on the fast way
+	pool *session.Pool // what is installed
 }
 
 type lockedBuffer struct {
@@ -286,8 +287,8 @@ func service(t *testing.T, plan func(*bundle.Tree, session.Request) ([]byte, err
 	run := folder(t)
 	os.Chmod(run, 0o700)
 	t.Setenv("XDG_RUNTIME_DIR", run)
-	w := way{name: "service", env: []string{"XDG_RUNTIME_DIR=" + run}, log: new(lockedBuffer), fast: new(atomic.Int32)}
-	o := session.Options{Log: slog.New(slog.NewTextHandler(w.log, nil)), Drain: 5 * time.Second}
+	w := way{name: "service", env: []string{"XDG_RUNTIME_DIR=" + run}, log: new(lockedBuffer), fast: new(atomic.Int32), pool: new(session.Pool)}
+	o := session.Options{Installed: w.pool, Log: slog.New(slog.NewTextHandler(w.log, nil)), Drain: 5 * time.Second}
 	if plan != nil {
 		o.Plan = func(t *bundle.Tree, r session.Request) ([]byte, error) {
 			image, err := plan(t, r)

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,12 +25,14 @@ import (
 //
 //	mount            the descriptor of the file system, and what was agreed with the kernel
 //	tree/KEY         the open file of a bundle in use, and its path
+//	visit/KEY        the same of an installed bundle into which somebody looks
 //	instance/NAME    the descriptor by which an instance's end is seen, and what is known of it
 //
 // The data of each begin with keptVersion. What a service does not understand, because it is older than the one before, it leaves alone.
 const (
 	keptMount    = "mount"
 	keptTree     = "tree/"
+	keptVisit    = "visit/"
 	keptInstance = "instance/"
 	keptVersion  = 1
 )
@@ -191,11 +195,12 @@ type kept struct {
 	state     []byte // of the file system
 	device    *os.File
 	trees     map[bundlefs.Key]hold.Item
+	visits    map[bundlefs.Key]hold.Item
 	instances map[string]hold.Item
 }
 
 func sortKept(items []hold.Item) (kept, error) {
-	k := kept{trees: make(map[bundlefs.Key]hold.Item), instances: make(map[string]hold.Item)}
+	k := kept{trees: make(map[bundlefs.Key]hold.Item), visits: make(map[bundlefs.Key]hold.Item), instances: make(map[string]hold.Item)}
 	var errs []error
 	for i := range items {
 		item := items[i]
@@ -208,12 +213,9 @@ func sortKept(items []hold.Item) (kept, error) {
 		if item.Name == keptMount {
 			k.state, k.device = item.Data, item.Files[0]
 		} else if text, ok := strings.CutPrefix(item.Name, keptTree); ok {
-			var key bundlefs.Key
-			if n, err := hex.Decode(key[:], []byte(text)); err != nil || n != len(key) {
-				item.Close()
-				continue
-			}
-			k.trees[key] = item
+			k.trees[parseKey(text)] = item
+		} else if text, ok := strings.CutPrefix(item.Name, keptVisit); ok {
+			k.visits[parseKey(text)] = item
 		} else if name, ok := strings.CutPrefix(item.Name, keptInstance); ok {
 			k.instances[name] = item
 		}
@@ -221,11 +223,22 @@ func sortKept(items []hold.Item) (kept, error) {
 	return k, errors.Join(errs...)
 }
 
+// parseKey reads a tree's key. One that makes no sense becomes a key that no tree has.
+func parseKey(text string) (key bundlefs.Key) {
+	if n, err := hex.Decode(key[:], []byte(text)); err != nil || n != len(key) {
+		return bundlefs.Key{}
+	}
+	return key
+}
+
 func (k *kept) close() {
 	if k.device != nil {
 		k.device.Close()
 	}
 	for _, m := range k.trees {
+		m.Close()
+	}
+	for _, m := range k.visits {
 		m.Close()
 	}
 	for _, m := range k.instances {
@@ -256,6 +269,13 @@ func (s *service) resume(items []hold.Item) (*fuse.Server, error) {
 		delete(k.trees, key)
 		s.keeper.put(item)
 	}
+	for key, item := range k.visits {
+		if tree, _ := s.files.Use(key); tree != nil {
+			s.noteVisit(tree)
+		} else {
+			s.keeper.drop(item.Name)
+		}
+	}
 	for name, item := range k.instances {
 		device := item.Files[0]
 		if err := s.resumeInstance(name, device, item.Data); err != nil {
@@ -267,6 +287,7 @@ func (s *service) resume(items []hold.Item) (*fuse.Server, error) {
 		s.keeper.put(item)
 	}
 	s.files.Resumed()
+	s.linkBundles()
 	fd, err := unix.FcntlInt(k.device.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
@@ -296,6 +317,7 @@ func (s *service) resumeTree(key bundlefs.Key, own *os.File, path string) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open[tree] = own
+	s.resumed = append(s.resumed, tree)
 	return nil
 }
 
@@ -339,19 +361,14 @@ func (s *service) resumeInstance(name string, device *os.File, data []byte) erro
 	return nil
 }
 
-// releaseResumed ends the use of trees that was noted while they were taken over: from here on only instances use them.
+// releaseResumed ends the use of trees that was noted while they were taken over: from here on only instances and visits use them.
 func (s *service) releaseResumed() {
 	s.mu.Lock()
-	trees := make([]*bundlefs.Tree, 0, len(s.open))
-	for t := range s.open {
-		trees = append(trees, t)
-	}
-	s.mu.Unlock()
-	for _, t := range trees {
-		s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.resumed {
 		s.removeTree(t)
-		s.mu.Unlock()
 	}
+	s.resumed = nil
 }
 
 // connectKeeper connects to the holder, where there is to be one, and returns what is there.
@@ -403,6 +420,12 @@ func (s *service) forgetResumed() {
 	s.mu.Unlock()
 	for _, i := range all {
 		s.dropInstance(i)
+	}
+	s.mu.Lock()
+	visits := slices.Collect(maps.Keys(s.visits))
+	s.mu.Unlock()
+	for _, t := range visits {
+		s.unvisited(t)
 	}
 	s.releaseResumed()
 }

@@ -54,7 +54,14 @@ type service struct {
 	numbers   map[string]numbering        // guarded by mu, by id
 	instances map[string]*instance        // guarded by mu, by the name of the folder
 	open      map[*bundlefs.Tree]*os.File // guarded by mu: bundles whose trees are in files
+	resumed   []*bundlefs.Tree            // guarded by mu: see releaseResumed
+	visits    map[*bundlefs.Tree]bool     // guarded by mu: trees that somebody looks into, other than instances
+	installed map[string]string           // guarded by mu: names of trees by id
+	bundles   map[string]string           // guarded by mu: files of installed bundles by the names of their trees
 	ended     *sync.Cond                  // signals on mu that an instance has gone
+
+	linking sync.Mutex
+	linked  map[string]string // guarded by linking: targets of the links to bundles, by id
 
 	changing sync.Mutex // held while changed runs
 }
@@ -88,13 +95,20 @@ func Serve(ctx context.Context, o Options) error {
 
 	s := &service{
 		log: o.Log, changed: o.Changed, started: o.Started, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
-		files:     bundlefs.New(bundlefs.Options{Log: o.Log}),
+		visits:    make(map[*bundlefs.Tree]bool),
+		linked:    make(map[string]string),
 		instances: make(map[string]*instance),
 		numbers:   make(map[string]numbering),
 		open:      make(map[*bundlefs.Tree]*os.File),
 		linger:    o.Linger,
 	}
+	s.files = bundlefs.New(bundlefs.Options{
+		Log: o.Log, Bundles: filepath.Join(s.mount, bundlesFolder), Find: s.findTree, Unvisited: s.unvisited,
+	})
 	s.ended = sync.NewCond(&s.mu)
+	// Before anything is asked: a successor knows what its predecessor has shown.
+	o.Installed.attach(s)
+	defer o.Installed.attach(nil)
 	server, err := s.begin(o.Succession)
 	if err != nil {
 		return err
@@ -528,6 +542,7 @@ func (s *service) serve(c *conn, i *instance, kind byte, answer string) error {
 	s.mu.Unlock()
 	// From here on a successor knows it.
 	s.keepInstance(i, device)
+	s.linkInstance(i)
 	err = c.send(replyServing, "")
 	s.log.Info("instance started", "id", i.ID, "pid", i.PID, "folder", i.name)
 	if s.started != nil {
@@ -542,6 +557,7 @@ func (s *service) serve(c *conn, i *instance, kind byte, answer string) error {
 func (s *service) follow(i *instance, device *os.File) {
 	s.waitEnd(device)
 	s.dropInstance(i)
+	s.unlinkInstance(i)
 	device.Close()
 	s.log.Info("instance ended", "id", i.ID, "folder", i.name)
 	s.tell()

@@ -31,6 +31,8 @@ type Options struct {
 	// Plan, when set, makes the image of a plan for a process that starts a bundle the fast way (see package premain). An
 	// error makes the process take the plain way.
 	Plan func(*bundle.Tree, Request) ([]byte, error)
+	// Installed, when set, tells what running applications can reach of the installed ones.
+	Installed *Pool
 	// Succession, when set, lets running instances survive the end of the service, however it comes.
 	Succession *Succession
 	// Replace makes a running service of this user leave, to take over from it.
