@@ -75,6 +75,9 @@ func report(args []string) int {
 	if len(args) == 3 && args[0] == "verify" {
 		return verify(args[1], args[2])
 	}
+	if len(args) > 1 && args[0] == "outside" {
+		return outside(args[1:])
+	}
 	s := seen{PID: os.Getpid(), Args: os.Args, Env: os.Environ(), Files: map[string]string{}, Status: map[string]string{}}
 	s.Dir, _ = os.Getwd()
 	in, _ := io.ReadAll(os.Stdin)

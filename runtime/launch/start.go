@@ -225,6 +225,17 @@ func variables(m *bundle.Manifest, file, seenFrom string) []string {
 // replacedVariables are those of the caller that a bundle's processes do not see.
 var replacedVariables = []string{ExecVariable, idVariable, versionVariable, fileVariable, prefixVariable}
 
+// WithoutBundle is an environment without what the processes of bundles are told: for programs outside of them.
+func WithoutBundle(env []string) []string {
+	var out []string
+	for _, kv := range env {
+		if name, _, _ := strings.Cut(kv, "="); !slices.Contains(replacedVariables, name) {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
 // finish plans the execution of a program in the state in which the caller has left this process.
 func (p *Plan) finish(prog string, argv, env []string) {
 	if ignored, blocked, known := premain.Signals(); known {
@@ -240,13 +251,7 @@ func (p *Plan) finish(prog string, argv, env []string) {
 
 // environment is the caller's, with our own variables instead of those that it had.
 func environment(ours []string) []string {
-	var env []string
-	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); !slices.Contains(replacedVariables, name) {
-			env = append(env, kv)
-		}
-	}
-	return append(env, ours...)
+	return append(WithoutBundle(os.Environ()), ours...)
 }
 
 // checkFuseDevice finds the usual obstacles while they can still be explained.

@@ -31,6 +31,11 @@ import (
 //	client → service  'Q' version force                           leave, I take over; a service that lingers does so also without force
 //	service → client  'K', or 'E' text
 //
+//	client → service  'O' version [description, three streams]    start a program outside of the instance, see RunOutside
+//	service → client  'K' process id, or 'E' status text
+//	client → service  'G' signal                                  any number of times
+//	service → client  'X' wait status
+//
 // Who serves a single bundle (see ServeOne) begins with 'K' or 'E', takes the same 'F', and answers the same 'k'; but that
 // descriptor is the file system to be served.
 const protocolVersion = 1
@@ -40,6 +45,9 @@ const (
 	messageList     = 'L'
 	messagePlan     = 'P' // package premain sends it before the Go runtime starts
 	messageLeave    = 'Q'
+	messageOutside  = 'O'
+	messageSignal   = 'G'
+	replyExit       = 'X'
 	messageFuse     = 'F' // package launch sends it before the Go runtime starts
 	replyOK         = 'K'
 	replyServing    = 'k'
@@ -98,12 +106,29 @@ func (c *conn) send(kind byte, body string, fds ...int) error {
 // receive takes one packet and the descriptor that came with it, which the caller closes; it is nil when there was none.
 // More than one is not accepted. The error is io.EOF when the other side has closed.
 func (c *conn) receive() (kind byte, body string, file *os.File, err error) {
+	kind, body, files, err := c.receiveFiles(1)
+	if len(files) == 1 {
+		file = files[0]
+	}
+	return kind, body, file, err
+}
+
+// receivePlain is receive for packets without descriptors.
+func (c *conn) receivePlain() (kind byte, body string, err error) {
+	kind, body, _, err = c.receiveFiles(0)
+	return kind, body, err
+}
+
+const maxFiles = 4 // that come with one packet
+
+// receiveFiles is receive for packets with so many descriptors at most.
+func (c *conn) receiveFiles(most int) (kind byte, body string, files []*os.File, err error) {
 	raw, err := c.file.SyscallConn()
 	if err != nil {
 		return 0, "", nil, err
 	}
 	packet := make([]byte, maxMessage)
-	control := make([]byte, unix.CmsgSpace(4*4))
+	control := make([]byte, unix.CmsgSpace(maxFiles*4))
 	var n, controlSize, flags int
 	var receiveErr error
 	err = raw.Read(func(fd uintptr) bool {
@@ -117,28 +142,25 @@ func (c *conn) receive() (kind byte, body string, file *os.File, err error) {
 		return 0, "", nil, err
 	}
 	fds, err := descriptors(control[:controlSize])
-	closeAll := func() {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
-	}
 	switch {
 	case err != nil:
 	case flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0:
 		err = fmt.Errorf("a message is too long: %w", syscall.EMSGSIZE)
-	case len(fds) > 1:
+	case len(fds) > most:
 		err = fmt.Errorf("a message carries too many descriptors: %w", syscall.EMSGSIZE)
 	case n == 0:
 		err = io.EOF
 	}
 	if err != nil {
-		closeAll()
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
 		return 0, "", nil, err
 	}
-	if len(fds) == 1 {
-		file = os.NewFile(uintptr(fds[0]), "received")
+	for _, fd := range fds {
+		files = append(files, os.NewFile(uintptr(fd), "received"))
 	}
-	return packet[0], string(packet[1:n]), file, nil
+	return packet[0], string(packet[1:n]), files, nil
 }
 
 func descriptors(control []byte) ([]int, error) {

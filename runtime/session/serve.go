@@ -380,8 +380,12 @@ func (s *service) accept(ctx context.Context, listener *conn) {
 		slots <- struct{}{}
 		busy.Go(func() {
 			defer func() { <-slots }()
-			defer c.close()
-			if err := s.handle(c); err != nil && !errors.Is(err, io.EOF) {
+			err := s.handle(c)
+			if errors.Is(err, errHandedOver) {
+				return
+			}
+			c.close()
+			if err != nil && !errors.Is(err, io.EOF) {
 				s.log.Warn("a request to the session service failed", "error", err)
 			}
 		})
@@ -418,12 +422,16 @@ func (s *service) handle(c *conn) error {
 	if cred.Uid != uint32(os.Geteuid()) {
 		return fmt.Errorf("user %d may not use this service", cred.Uid)
 	}
-	kind, body, file, err := c.receive()
+	kind, body, files, err := c.receiveFiles(maxFiles)
 	if err != nil {
 		return err
 	}
-	if file != nil {
-		defer file.Close()
+	var file *os.File
+	for _, f := range files {
+		defer f.Close()
+	}
+	if len(files) == 1 {
+		file = files[0]
 	}
 	if kind == messagePlan && file != nil {
 		return s.startFast(c, file, body, int(cred.Pid))
@@ -446,6 +454,8 @@ func (s *service) handle(c *conn) error {
 		s.log.Info("another service takes over", "pid", cred.Pid)
 		defer s.leave()
 		return c.send(replyOK, "")
+	case kind == messageOutside:
+		return s.outside(c, files)
 	case kind == messageStart && file != nil:
 		return s.start(c, file, body, int(cred.Pid))
 	}
