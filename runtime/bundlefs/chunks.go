@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime/debug"
 	"sync"
+	"time"
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/runtime/fuse"
@@ -81,6 +83,31 @@ type chunkCache struct {
 	bytes int64               // guarded by mu
 	have  map[chunkKey]*chunk // guarded by mu
 	order *list.List          // guarded by mu: *chunk, the last used one first
+	used  bool                // guarded by mu: since the timer was set
+	timer *time.Timer         // guarded by mu; nil when nothing is kept
+}
+
+// rest is how long chunks are kept that nobody reads. What was read is in the kernel's page cache; at rest the service shall be small.
+const rest = 2 * time.Second
+
+// tire drops all chunks when none was used for a while.
+func (c *chunkCache) tire() {
+	c.mu.Lock()
+	if c.used {
+		c.used = false
+		c.timer.Reset(rest)
+		c.mu.Unlock()
+		return
+	}
+	for e := c.order.Front(); e != nil; e = e.Next() {
+		if k, ok := e.Value.(*chunk); ok {
+			delete(c.have, k.key)
+		}
+	}
+	c.order.Init()
+	c.bytes, c.timer = 0, nil
+	c.mu.Unlock()
+	debug.FreeOSMemory()
 }
 
 type chunk struct {
@@ -121,6 +148,7 @@ func (c *chunkCache) get(t *bundle.Tree, which bundle.Chunk) (*chunk, error) {
 		}
 		if k.place != nil {
 			c.order.MoveToFront(k.place)
+			c.used = true
 		}
 		c.mu.Unlock()
 		<-k.ready
@@ -144,6 +172,9 @@ func (c *chunkCache) fill(k *chunk, t *bundle.Tree, which bundle.Chunk) (*chunk,
 		}
 		k.place = c.order.PushFront(k)
 		c.bytes += int64(len(k.data))
+		if c.used = true; c.timer == nil {
+			c.timer = time.AfterFunc(rest, c.tire)
+		}
 		for c.bytes > c.limit && c.order.Len() > 1 {
 			oldest := c.order.Back()
 			old := oldest.Value.(*chunk)

@@ -80,7 +80,7 @@ func serve() error {
 	h := &holder{
 		items: make(map[string]*held), buf: make([]byte, maxPacket), due: time.Now().Add(firstPeriod), exits: make(chan *os.Process, 1),
 	}
-	debug.FreeOSMemory()
+	freeMemory()
 	err = h.run(listener)
 	// Until the lock is removed nobody starts another holder; afterwards nothing in the folder is ours.
 	removeFiles(fdFolder)
@@ -209,7 +209,7 @@ func (h *holder) attend(c *conn) (finished bool) {
 		h.collect(len(m.body))
 	}
 	h.due = h.nextDue(time.Now(), began, left)
-	debug.FreeOSMemory()
+	freeMemory()
 	h.churn = 0
 	return finished
 }
@@ -370,6 +370,14 @@ func (h *holder) collect(size int) {
 	h.churn += size + 2<<10
 	if h.churn > max(churnLimit, h.memory/2) {
 		h.churn = 0
-		debug.FreeOSMemory()
+		freeMemory()
 	}
+}
+
+// freeMemory collects the garbage. While Go thinks that it never has to, it takes the heap for one that may grow without end, and gives huge pages to what it
+// notes about it: eight megabytes.
+func freeMemory() {
+	debug.SetGCPercent(100)
+	debug.FreeOSMemory()
+	debug.SetGCPercent(-1)
 }
