@@ -4,7 +4,6 @@ package bundlefs
 
 import (
 	"container/list"
-	"context"
 	"errors"
 	"io"
 	"runtime/debug"
@@ -17,6 +16,9 @@ import (
 
 // readSource reads bytes of a file from one of the places where it is. The result may be part of the chunk cache: nobody may
 // write to it.
+//
+// It goes on when the kernel says that the reader was interrupted: a page fault can wait, but not fail. EINTR would be SIGBUS for a program whose
+// only fault is that it gets signals.
 func (f *FS) readSource(r *fuse.ReadRequest, s source) ([]byte, error) {
 	t := s.tree.content()
 	info := t.Info(s.node)
@@ -27,11 +29,6 @@ func (f *FS) readSource(r *fuse.ReadRequest, s source) ([]byte, error) {
 	want := min(int64(r.Size), size-off)
 	done := int64(0)
 	for done < want {
-		select {
-		case <-r.Cancel:
-			return nil, context.Canceled
-		default:
-		}
 		c, at, err := t.ChunkAt(s.node, off+done)
 		if err != nil {
 			return nil, unexpected(err)

@@ -3,7 +3,6 @@
 package bundlefs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -406,8 +405,6 @@ func errno(err error) syscall.Errno {
 		return 0
 	case errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrTruncated), errors.Is(err, io.ErrUnexpectedEOF):
 		return syscall.EIO
-	case errors.Is(err, context.Canceled):
-		return syscall.EINTR
 	case errors.As(err, &number):
 		return number
 	default:

@@ -3,8 +3,6 @@
 package bundlefs
 
 import (
-	"context"
-	"errors"
 	"path"
 	"syscall"
 	"time"
@@ -187,9 +185,6 @@ func (f *FS) Read(r *fuse.ReadRequest) ([]byte, syscall.Errno) {
 		}
 		if failure == nil {
 			failure = err
-		}
-		if errors.Is(err, context.Canceled) {
-			break
 		}
 		f.log.Error("cannot read a file of a bundle", "bundle", s.tree.file(), "path", s.tree.content().Path(s.node), "error", err)
 	}
