@@ -50,6 +50,7 @@ func (p *Plan) overlay(v view, n *numbers) error {
 		}
 		p.seal(v.prefix)
 	}
+	p.taken(v)
 	p.enterAgain(v.cwd, v.prefix)
 	return nil
 }

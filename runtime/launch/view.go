@@ -288,6 +288,7 @@ func (p *Plan) mountTree(v view) {
 	if v.tree != "" {
 		p.add(mount{source: v.tree, target: v.prefix, flags: unix.MS_BIND | unix.MS_REC})
 	}
+	p.taken(v)
 }
 
 // fuse plans a FUSE mount on the prefix, whose descriptor somebody else gets: to serve it, or, when something else is
@@ -301,11 +302,17 @@ func (p *Plan) fuse(v view) {
 		openAs{fuseDevice, unix.O_RDWR, v.device},
 		mount{"glick", v.prefix, "fuse.glick", unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV, data},
 		handOver{v.socket, v.device},
-		await{v.socket},
 	)
 	if v.tree == "" {
 		// An overlay takes the mode of its root from what the kernel knows already.
-		p.add(examine{v.prefix})
+		p.add(await{v.socket}, examine{v.prefix})
+	}
+}
+
+// taken plans to wait until the service has taken over the descriptor of fuse. While it does so, the files are put in place.
+func (p *Plan) taken(v view) {
+	if v.device >= 0 && v.tree != "" {
+		p.add(await{v.socket})
 	}
 }
 

@@ -66,6 +66,7 @@ const (
 	headPage        = 4096
 	lowestNumber    = 64 // for descriptors that the plan uses: what is below is what programs are given
 	reservedNumbers = 3
+	tableSpan       = 2 << 20 // what the pages of one page table cover
 )
 
 // copyString appends the string at s to what ends at to, with a zero byte behind it, and returns the new end: where the zero
@@ -170,7 +171,9 @@ func fast(argc, argv, envp uintptr) {
 	}
 	const readWrite, privateAnonymous = 3, 2 | 0x20
 	scratchSize = scratchArrays + (pointers+64)*8
-	m := call(syscall.SYS_MMAP, 0, scratchSize, readWrite, privateAnonymous, nothing, 0)
+	// Beside our own variables, where that is free: memory elsewhere would need page tables of its own, which cost more than all of its pages.
+	near := uintptr(unsafe.Pointer(&scratch)) &^ (tableSpan - 1)
+	m := call(syscall.SYS_MMAP, near, scratchSize, readWrite, privateAnonymous, nothing, 0)
 	if failed(m) {
 		return
 	}

@@ -444,8 +444,9 @@ func (s *service) keepMount(server *fuse.Server) error {
 	return nil
 }
 
+// keepTree has the holder keep a bundle. An instance that uses it is kept after it, over the same connection.
 func (s *service) keepTree(key bundlefs.Key, own *os.File, path string) {
-	s.keeper.put(hold.Item{Name: treeItem(key), Data: []byte(path), Files: []*os.File{own}})
+	s.keeper.putSoon(hold.Item{Name: treeItem(key), Data: []byte(path), Files: []*os.File{own}})
 }
 
 func (s *service) keepInstance(i *instance, device *os.File) {

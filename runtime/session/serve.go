@@ -524,19 +524,35 @@ func parseRequest(body string) (Request, error) {
 	return r, nil
 }
 
+// viewpoint tells apart the places from which processes see files: mount namespace, user namespace, root folder.
+type viewpoint [3]struct{ dev, ino uint64 }
+
+// placeOf gives the place of a process by its folder in /proc.
+func placeOf(process string) (p viewpoint, err error) {
+	for i, what := range []string{"/ns/mnt", "/ns/user", "/root"} {
+		var st unix.Stat_t
+		if err := unix.Stat(process+what, &st); err != nil {
+			return p, fmt.Errorf("cannot tell where the process is: %w", err)
+		}
+		p[i].dev, p[i].ino = st.Dev, st.Ino
+	}
+	return p, nil
+}
+
+// ownPlace is that of this process, which never changes.
+var ownPlace = sync.OnceValues(func() (viewpoint, error) { return placeOf("/proc/self") })
+
 // samePlace says whether a process sees the same files as this one.
 func samePlace(pid int) error {
-	theirs := "/proc/" + strconv.Itoa(pid)
-	for _, what := range []string{"/ns/mnt", "/ns/user", "/root"} {
-		var a, b unix.Stat_t
-		if err := errors.Join(unix.Stat("/proc/self"+what, &a), unix.Stat(theirs+what, &b)); err != nil {
-			return fmt.Errorf("cannot tell where the process is: %w", err)
-		}
-		if a.Dev != b.Dev || a.Ino != b.Ino {
-			return errors.New("the process is not where the service is")
-		}
+	own, err := ownPlace()
+	if err != nil {
+		return err
 	}
-	return nil
+	theirs, err := placeOf("/proc/" + strconv.Itoa(pid))
+	if err == nil && theirs != own {
+		err = errors.New("the process is not where the service is")
+	}
+	return err
 }
 
 // serve tells a client how its files are served, and serves them until its namespace has ended.
