@@ -13,6 +13,7 @@ import (
 	"glick.org/glick/bundle"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 func newInstallCommand() *cobra.Command {
@@ -65,7 +66,7 @@ func installWithProgress(cmd *cobra.Command, file string, o apps.InstallOptions)
 	p := newProgress(cmd.ErrOrStderr(), "Copying "+printableLine(filepath.Base(file)))
 	defer p.end()
 	o.Progress = p.update
-	app, err := apps.Install(cmd.Context(), file, o)
+	app, err := sessionbus.Install(cmd.Context(), file, o)
 	if errors.Is(err, bundle.ErrNotBundle) {
 		if why := refuseForeign(file); why != nil {
 			return app, fmt.Errorf("cannot install %s: %w", file, why)
@@ -89,7 +90,7 @@ func newUninstallCommand() *cobra.Command {
 			for _, arg := range args {
 				app, err := installedApp(arg)
 				if err == nil {
-					err = apps.Remove(cmd.Context(), app.File)
+					err = sessionbus.Remove(cmd.Context(), app.File)
 				}
 				if err != nil {
 					errs = append(errs, err)

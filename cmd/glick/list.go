@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 // listed is an application in the JSON that list prints.
@@ -44,7 +45,7 @@ func newListCommand() *cobra.Command {
 			"another one: see \"glick accept\".",
 		Args: wantArgs(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, problems, err := apps.List()
+			list, problems, err := sessionbus.List()
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"glick.org/glick/runtime/session"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 func newPsCommand() *cobra.Command {
@@ -22,7 +23,7 @@ func newPsCommand() *cobra.Command {
 			"there was no session service serves itself, and is not listed.",
 		Args: wantArgs(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := session.Instances(cmd.Context())
+			list, err := sessionbus.Instances(cmd.Context())
 			if errors.Is(err, session.ErrNotRunning) {
 				fmt.Fprintln(cmd.ErrOrStderr(), "glick: the session service is not running; bundles that serve themselves are not listed")
 				list, err = []session.Instance{}, nil

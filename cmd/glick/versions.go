@@ -13,6 +13,7 @@ import (
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
 	"glick.org/glick/xdgexport/apps/trust"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 func newDefaultCommand() *cobra.Command {
@@ -28,7 +29,7 @@ func newDefaultCommand() *cobra.Command {
 			if len(args) == 2 {
 				version = args[1]
 			}
-			if err := apps.SetDefault(args[0], version); err != nil {
+			if err := sessionbus.SetDefault(args[0], version); err != nil {
 				return err
 			}
 			return xdgexport.Refresh(cmd.Context())
@@ -62,7 +63,7 @@ func newAcceptCommand() *cobra.Command {
 			"bundles have changed, and the keys.",
 		Args: wantArgs(1, 1, "the id of the application"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list, _, err := apps.List()
+			list, _, err := sessionbus.List()
 			if err != nil {
 				return err
 			}
@@ -75,7 +76,7 @@ func newAcceptCommand() *cobra.Command {
 				if a.ID != args[0] || a.State != trust.Changed || slices.Contains(accepted, what) {
 					continue
 				}
-				if err := apps.Accept(a.ID, what); err != nil {
+				if err := sessionbus.Accept(a.ID, what); err != nil {
 					return err
 				}
 				accepted = append(accepted, what)

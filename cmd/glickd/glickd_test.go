@@ -23,6 +23,7 @@ import (
 	"glick.org/glick/runtime/hold"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 // The test's own program is glickd when it is told so: real processes, without building anything.
@@ -227,7 +228,7 @@ func TestDroppedAndDeleted(t *testing.T) {
 	h.eventually("the folder", func() bool { return h.exists("Apps") })
 	h.eventually("the first look", func() bool { return strings.Contains(log.String(), "started") })
 	changed := make(chan *dbus.Signal, 10)
-	if err := h.conn.AddMatchSignal(dbus.WithMatchInterface(xdgexport.BusInterface)); err != nil {
+	if err := h.conn.AddMatchSignal(dbus.WithMatchInterface(sessionbus.Interface)); err != nil {
 		t.Fatal(err)
 	}
 	h.conn.Signal(changed)
@@ -240,21 +241,24 @@ func TestDroppedAndDeleted(t *testing.T) {
 	if d := h.eventually("the entry", func() bool { return h.exists(entry) }); d > 250*time.Millisecond {
 		t.Logf("the entry was there after %v", d)
 	}
-	select {
-	case s := <-changed:
-		if s.Name != xdgexport.BusInterface+".Changed" {
-			t.Errorf("got %v", s)
+	for _, want := range []string{sessionbus.SignalInstalled, sessionbus.SignalChanged} {
+		select {
+		case s := <-changed:
+			if s.Name != sessionbus.Interface+"."+want || want == sessionbus.SignalInstalled && s.Body[0] != id {
+				t.Errorf("got %v, want %s", s, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("no signal", want)
 		}
-	case <-time.After(5 * time.Second):
-		t.Error("no signal")
 	}
-	service := h.conn.Object(xdgexport.BusName, xdgexport.BusPath)
-	if err := service.Call(xdgexport.BusInterface+".Sync", 0).Err; err != nil {
+	service := h.conn.Object(sessionbus.Name, sessionbus.Path)
+	if err := service.Call(sessionbus.Interface+".Sync", 0).Err; err != nil {
 		t.Error(err)
 	}
-	var list []listed
-	if err := service.Call(xdgexport.BusInterface+".List", 0).Store(&list); err != nil || len(list) != 1 || list[0].ID != id || !list[0].Default {
-		t.Errorf("listed %+v, %v", list, err)
+	var list, problems []map[string]dbus.Variant
+	if err := service.Call(sessionbus.Interface+".List", 0).Store(&list, &problems); err != nil || len(list) != 1 || len(problems) != 0 ||
+		list[0]["id"].Value() != id || list[0]["default"].Value() != true {
+		t.Errorf("listed %+v, %+v, %v", list, problems, err)
 	}
 	var xml string
 	if err := service.Call("org.freedesktop.DBus.Introspectable.Introspect", 0).Store(&xml); err != nil || !strings.Contains(xml, `name="Changed"`) {
@@ -300,7 +304,7 @@ func TestDroppedAndDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.eventually("the end of the entry", func() bool { return !h.exists(entry) })
-	if err := service.Call(xdgexport.BusInterface+".Sync", 0).Err; err != nil {
+	if err := service.Call(sessionbus.Interface+".Sync", 0).Err; err != nil {
 		t.Error(err)
 	}
 	// The key that an application had is remembered beyond its end.
@@ -346,9 +350,9 @@ func TestIncompleteAndBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.eventually("the report", func() bool { return strings.Contains(log.String(), "not a usable bundle") })
-	service := h.conn.Object(xdgexport.BusName, xdgexport.BusPath)
+	service := h.conn.Object(sessionbus.Name, sessionbus.Path)
 	for range 3 {
-		if err := service.Call(xdgexport.BusInterface+".Sync", 0).Err; err != nil {
+		if err := service.Call(sessionbus.Interface+".Sync", 0).Err; err != nil {
 			t.Error(err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"glick.org/glick/runtime/hold"
+	"glick.org/glick/xdgexport/apps"
 )
 
 // version is set by the linker (-X main.version=…).
@@ -46,6 +47,7 @@ func main() {
 	showVersion := f.Bool("version", false, "print the version")
 	replace := f.Bool("replace", false, "take over from the running one")
 	onlyLinger := f.Bool("linger", false, "serve only what still runs, and end then (glickd starts itself so)")
+	onlyCheck := f.Bool("check", false, "compare the contents of large bundles to their digests, and end (glickd starts itself so)")
 	_ = f.Parse(os.Args[1:]) // it exits on errors
 	switch {
 	case *showVersion:
@@ -62,6 +64,16 @@ func main() {
 	run := func() error { return serve(ctx, log, *replace) }
 	if *onlyLinger {
 		run = func() error { return linger(ctx, log) }
+	}
+	if *onlyCheck {
+		run = func() error {
+			damaged, err := apps.Check(ctx)
+			if err == nil && damaged {
+				stop()
+				os.Exit(statusDamaged)
+			}
+			return err
+		}
 	}
 	err := run()
 	stop()

@@ -34,7 +34,7 @@ func (m manager) StartTransientUnit(name, mode string, properties []unitProperty
 
 func TestPlace(t *testing.T) {
 	h := newHome(t, true)
-	b := &bus{h.conn}
+	b := &bus{conn: h.conn}
 	if b.managed() {
 		t.Fatal("there is a systemd on the bus")
 	}

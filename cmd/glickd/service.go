@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"glick.org/glick/runtime/session"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 // errRunning says that the session has a service already.
@@ -34,7 +36,12 @@ type service struct {
 
 	syncs chan syncRequest // to the one goroutine that syncs
 
-	// Owned by that goroutine.
+	notifier *notifier // nil without a session bus
+	checks   *checks
+
+	// Owned by the goroutine that syncs.
+	looked   bool              // that there was a look at the folders
+	list     []apps.App        // what it found
 	reported map[string]string // files that were reported, with what
 	left     map[xdgexport.LeftOut]bool
 	shown    map[string]string // file and version of each shown id
@@ -66,7 +73,10 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		log: log, syncs: make(chan syncRequest, 16),
 		reported: map[string]string{}, left: map[xdgexport.LeftOut]bool{}, shown: map[string]string{},
 	}
-	if s.bus, err = connectBus(ctx, s.requestSync); errors.Is(err, errRunning) {
+	s.checks = newChecks(s.damageFound, func(err error) { log.Warn("large bundles are not checked", "error", err) })
+	var running *running
+	own := &own{}
+	if s.bus, err = connectBus(ctx, sessionbus.ServerOptions{Version: version, Sync: s.requestSync, Begin: own.begin}); errors.Is(err, errRunning) {
 		return err
 	} else if err != nil {
 		log.Info("no session bus; other programs cannot ask for a sync", "error", err)
@@ -74,9 +84,17 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		defer s.bus.close()
 		// Without its bus the session is over.
 		context.AfterFunc(s.bus.gone(), end)
+		running = newRunning(s.bus)
+		s.notifier = newNotifier(s.bus, log, own)
 	}
 
 	var parts sync.WaitGroup
+	parts.Go(func() { s.checks.run(ctx) })
+	if s.bus != nil {
+		useCatalogue(os.Getenv, localeDir())
+		parts.Go(func() { s.notifier.run(ctx) })
+		parts.Go(func() { running.follow(ctx) })
+	}
 	parts.Go(func() { s.syncLoop(ctx) })
 	parts.Go(func() {
 		warn := func(err error) { log.Warn("changes of the bundle folders are seen late", "error", err) }
@@ -85,9 +103,15 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		}
 	})
 	parts.Go(func() {
-		o := session.Options{Log: log, Changed: s.changed, Plan: launch.Answer, Succession: succession(log), Replace: replace}
-		if s.bus != nil && s.bus.managed() {
+		o := session.Options{Log: log, Plan: launch.Answer, Succession: succession(log), Replace: replace}
+		if s.bus != nil {
+			managed := s.bus.managed()
+			o.Ready, o.Changed = running.changed, running.changed
 			o.Started = func(folder string, i session.Instance) {
+				running.started(i)
+				if !managed {
+					return
+				}
 				if err := s.bus.place(folder, i); err != nil {
 					log.Warn("an instance stays where it was started", "folder", folder, "error", err)
 				}
@@ -240,8 +264,8 @@ func (s *service) sync(ctx context.Context) error {
 		s.log.Error("cannot look into the bundle folders", "error", err)
 		return err
 	}
-	before := s.reported
-	s.reported = map[string]string{}
+	before, first, earlier := s.reported, !s.looked, s.list
+	s.looked, s.list, s.reported = true, list, map[string]string{}
 	for _, p := range problems {
 		s.reported[p.File] = p.Err.Error()
 		if before[p.File] == p.Err.Error() {
@@ -291,15 +315,24 @@ func (s *service) sync(ctx context.Context) error {
 	if res.Changed() {
 		s.log.Info("synced", "written", len(res.Written), "removed", len(res.Removed))
 	}
-	if changed || res.Changed() {
-		s.changed()
+	if s.bus != nil {
+		var all []change
+		if !first {
+			all = changes(earlier, list)
+			s.bus.emit(all)
+		}
+		if changed || len(all) > 0 || res.Changed() || !maps.Equal(before, s.reported) {
+			s.bus.server.Emit(sessionbus.SignalChanged)
+		}
+		s.notifier.look(list, problems)
 	}
+	s.checks.look(list)
 	return err
 }
 
-// changed tells whoever listens that installed or running applications have changed.
-func (s *service) changed() {
-	if s.bus != nil {
-		s.bus.emitChanged()
+// damageFound has a bundle that turned out to be damaged taken out of the desktop. It was another process that has found it.
+func (s *service) damageFound(ctx context.Context) {
+	if _, err := apps.Check(ctx); err == nil {
+		s.folderChanged()
 	}
 }
