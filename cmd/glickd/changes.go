@@ -63,13 +63,14 @@ func (b *bus) emit(all []change) {
 // running knows which instances have been told of, so that their ends can be.
 type running struct {
 	bus    *bus
+	list   func(context.Context) ([]session.Instance, error)
 	look   chan struct{} // that one may have ended
 	mu     sync.Mutex
 	prefix map[string]session.Instance // guarded by mu
 }
 
 func newRunning(b *bus) *running {
-	return &running{bus: b, look: make(chan struct{}, 1), prefix: map[string]session.Instance{}}
+	return &running{bus: b, list: session.Instances, look: make(chan struct{}, 1), prefix: map[string]session.Instance{}}
 }
 
 // started tells of an instance. The signals are sent with the lock held, so that an instance does not end before it has started.
@@ -114,7 +115,7 @@ func (r *running) follow(ctx context.Context) {
 			known = append(known, i)
 		}
 		r.mu.Unlock()
-		list, err := session.Instances(ctx)
+		list, err := r.list(ctx)
 		if err != nil {
 			continue // the service ends, or never served files
 		}

@@ -48,10 +48,10 @@ type notifier struct {
 	signals   chan *dbus.Signal
 	shown     map[uint32]shown
 	byFile    map[string]uint32
-	owner     string            // of the desktop's name on the bus, while something is shown
+	owner     string            // of the desktop's name on the bus, while listening
 	tokens    map[uint32]string // to bring a window to the front
 	undone    []notice          // that nobody could show yet
-	listening []dbus.MatchOption
+	listening bool
 }
 
 // state is what is in the folders.
@@ -113,6 +113,9 @@ func (n *notifier) run(ctx context.Context) {
 		for _, file := range over {
 			n.closeFor(file)
 		}
+		if len(show) > 0 {
+			n.listen(ctx, true) // what is shown may be over before the answer comes
+		}
 		for _, one := range show {
 			n.show(ctx, one)
 		}
@@ -120,7 +123,7 @@ func (n *notifier) run(ctx context.Context) {
 		if wait > 0 {
 			timer.Reset(wait)
 		}
-		n.listen(ctx)
+		n.listen(ctx, false)
 	}
 }
 
@@ -209,39 +212,35 @@ func (n *notifier) closeAll() {
 	}
 }
 
-// listen makes the bus tell of clicks while something is shown, and of somebody who shows notifications while something waits for him. At other
-// times the notifications of others would wake this process.
-func (n *notifier) listen(ctx context.Context) {
-	var want []dbus.MatchOption
-	switch {
-	case len(n.undone) > 0:
-		want = []dbus.MatchOption{
-			dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
-			dbus.WithMatchArg(0, notifyName),
-		}
-	case len(n.shown) > 0:
-		want = []dbus.MatchOption{dbus.WithMatchSender(notifyName), dbus.WithMatchInterface(notifyInterface)}
+// clicks and owners are what the bus tells of while something is shown, or waits for somebody who shows it.
+var (
+	clicks = []dbus.MatchOption{dbus.WithMatchSender(notifyName), dbus.WithMatchInterface(notifyInterface)}
+	owners = []dbus.MatchOption{
+		dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
+		dbus.WithMatchArg(0, notifyName),
 	}
-	if slices.Equal(want, n.listening) {
+)
+
+// listen makes the bus tell of these or not: at rest the notifications of others must not wake this process. soon says that something is about to
+// be shown.
+func (n *notifier) listen(ctx context.Context, soon bool) {
+	want := soon || len(n.shown) > 0 || len(n.undone) > 0
+	if want == n.listening {
 		return
-	}
-	if n.listening != nil {
-		_ = n.bus.conn.RemoveMatchSignalContext(ctx, n.listening...)
 	}
 	n.listening = want
 	n.owner = ""
-	if want == nil {
+	conn := n.bus.conn
+	if !want {
+		_ = errors.Join(conn.RemoveMatchSignalContext(ctx, clicks...), conn.RemoveMatchSignalContext(ctx, owners...)) // fail only when the bus is gone
 		return
 	}
-	if err := n.bus.conn.AddMatchSignalContext(ctx, want...); err != nil {
+	if err := errors.Join(conn.AddMatchSignalContext(ctx, clicks...), conn.AddMatchSignalContext(ctx, owners...)); err != nil {
 		n.log.Info("clicks on notifications are not seen", "error", err)
 	}
 	var owner string
-	if n.bus.conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, notifyName).Store(&owner) == nil {
+	if conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, notifyName).Store(&owner) == nil {
 		n.owner = owner
-		if len(n.undone) > 0 {
-			n.again(ctx) // somebody came between the two
-		}
 	}
 }
 
@@ -252,18 +251,23 @@ func (n *notifier) again(ctx context.Context) {
 	for _, one := range undone {
 		n.show(ctx, one)
 	}
-	if len(n.undone) == 0 {
-		n.listen(ctx)
-	}
 }
 
 func (n *notifier) signal(ctx context.Context, s *dbus.Signal) {
 	// Anybody can send a signal of any name.
 	if s.Sender == "org.freedesktop.DBus" && s.Name == "org.freedesktop.DBus.NameOwnerChanged" {
 		var name, before, after string
-		if dbus.Store(s.Body, &name, &before, &after) == nil && name == notifyName && after != "" && len(n.undone) > 0 {
+		if dbus.Store(s.Body, &name, &before, &after) != nil || name != notifyName || !n.listening {
+			return
+		}
+		n.owner = after
+		clear(n.shown) // with him who showed them
+		clear(n.byFile)
+		clear(n.tokens)
+		if after != "" {
 			n.again(ctx)
 		}
+		n.listen(ctx, false)
 		return
 	}
 	if s.Sender != n.owner || n.owner == "" {
@@ -286,7 +290,7 @@ func (n *notifier) signal(ctx context.Context, s *dbus.Signal) {
 		go n.open(ctx, one.file, token)
 	case "NotificationClosed":
 		n.forget(id)
-		n.listen(ctx)
+		n.listen(ctx, false)
 	}
 }
 

@@ -76,7 +76,16 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 	s.checks = newChecks(s.damageFound, func(err error) { log.Warn("large bundles are not checked", "error", err) })
 	var running *running
 	own := &own{}
-	if s.bus, err = connectBus(ctx, sessionbus.ServerOptions{Version: version, Sync: s.requestSync, Begin: own.begin}); errors.Is(err, errRunning) {
+	serving := make(chan struct{}) // closed when instances can be asked for, or never will
+	ready := sync.OnceFunc(func() { close(serving) })
+	instances := func(ctx context.Context) ([]session.Instance, error) {
+		select {
+		case <-serving:
+		case <-ctx.Done():
+		}
+		return session.Instances(ctx)
+	}
+	if s.bus, err = connectBus(ctx, sessionbus.ServerOptions{Version: version, Sync: s.requestSync, Begin: own.begin, Instances: instances}); errors.Is(err, errRunning) {
 		return err
 	} else if err != nil {
 		log.Info("no session bus; other programs cannot ask for a sync", "error", err)
@@ -106,7 +115,7 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		o := session.Options{Log: log, Plan: launch.Answer, Succession: succession(log), Replace: replace}
 		if s.bus != nil {
 			managed := s.bus.managed()
-			o.Ready, o.Changed = running.changed, running.changed
+			o.Ready, o.Changed = func() { ready(); running.changed() }, running.changed
 			o.Started = func(folder string, i session.Instance) {
 				running.started(i)
 				if !managed {
@@ -118,6 +127,7 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 			}
 		}
 		err := session.Serve(ctx, o)
+		ready()
 		if errors.Is(err, session.ErrReplaced) {
 			end()
 			return

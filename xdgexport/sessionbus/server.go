@@ -47,6 +47,8 @@ type ServerOptions struct {
 	// Begin, when not nil, is told that a caller is about to add bundles to the folders. What it returns is called with what came of it, nil for
 	// nothing, before the caller is answered.
 	Begin func() (end func(*apps.App))
+	// Instances, when not nil, is asked in the place of session.Instances.
+	Instances func(context.Context) ([]session.Instance, error)
 }
 
 // Server is the service's side.
@@ -76,6 +78,9 @@ func Serve(ctx context.Context, conn *dbus.Conn, o ServerOptions) (*Server, erro
 	}
 	if s.o.Begin == nil {
 		s.o.Begin = func() func(*apps.App) { return func(*apps.App) {} }
+	}
+	if s.o.Instances == nil {
+		s.o.Instances = session.Instances
 	}
 	s.kept.of = map[string]*keptFile{}
 	// Everything is in place before the name is: whoever waits for the name calls at once.
@@ -425,7 +430,7 @@ func (m *methods) Instances(message dbus.Message) ([]map[string]dbus.Variant, *d
 	}
 	ctx, cancel := context.WithTimeout(m.s.ctx, answerTime)
 	defer cancel()
-	list, err := session.Instances(ctx)
+	list, err := m.s.o.Instances(ctx)
 	if err != nil {
 		return nil, encodeError(err, "", nil)
 	}
