@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"glick": main})
+	testscript.Main(m, map[string]func(){"glick": main, "session-service": serveSession})
 }
 
 // stubText is a program that says how it was started, in the place of the real stub: these scripts are about files.

@@ -445,7 +445,7 @@ func (m *methods) SetDefault(message dbus.Message, id, version string) *dbus.Err
 	if failed := m.checkDecision(message, id, version); failed != nil {
 		return failed
 	}
-	return m.decided(apps.SetDefault(id, version))
+	return m.decided(id, apps.SetDefault(id, version))
 }
 
 func (m *methods) Accept(message dbus.Message, id, what string, options map[string]dbus.Variant) *dbus.Error {
@@ -459,33 +459,35 @@ func (m *methods) Accept(message dbus.Message, id, what string, options map[stri
 		return invalid("an option of Accept is of the wrong type, or too long")
 	}
 	if key == (trust.Key{Fingerprint: what}) {
-		return m.decided(apps.Accept(id, what))
+		return m.decided(id, apps.Accept(id, what))
 	}
-	return m.decided(apps.AcceptKey(id, key))
+	return m.decided(id, apps.AcceptKey(id, key))
 }
 
 func (m *methods) Forget(message dbus.Message, id string) *dbus.Error {
 	if failed := m.checkDecision(message, id, ""); failed != nil {
 		return failed
 	}
-	return m.decided(apps.Forget(id))
+	return m.decided(id, apps.Forget(id))
 }
 
 func (m *methods) checkDecision(message dbus.Message, id, what string) *dbus.Error {
 	if _, failed := m.s.begin(message); failed != nil {
 		return failed
 	}
-	if err := bundle.ValidID(id); err != nil {
-		return invalid("%v", err)
-	}
-	if len(what) > maxText {
-		return invalid("the second argument is too long")
+	if len(id) > maxText || len(what) > maxText {
+		return invalid("an argument is too long")
 	}
 	return nil
 }
 
-func (m *methods) decided(err error) *dbus.Error {
-	if err != nil {
+// decided answers when something was decided about an id, or err says why not.
+func (m *methods) decided(id string, err error) *dbus.Error {
+	switch {
+	case err == nil:
+	case bundle.ValidID(id) != nil:
+		return invalid("%v", err)
+	default:
 		return encodeError(err, "", nil)
 	}
 	m.s.sync()
