@@ -142,11 +142,11 @@ func (n *notifier) show(ctx context.Context, one notice) {
 		"desktop-entry": dbus.MakeVariant(guiName),
 		"image-path":    dbus.MakeVariant(iconOf(one.id)),
 	}
+	// GNOME Shell pops up nothing of low urgency.
+	hints["urgency"] = dbus.MakeVariant(byte(1))
 	if one.warning {
-		hints["urgency"] = dbus.MakeVariant(byte(1))
 		hints["category"] = dbus.MakeVariant("transfer.error")
 	} else {
-		hints["urgency"] = dbus.MakeVariant(byte(0))
 		hints["category"] = dbus.MakeVariant("transfer.complete")
 	}
 	replaces := n.byFile[one.file]
