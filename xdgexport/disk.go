@@ -105,6 +105,34 @@ func (d disk) create(name string, content []byte, mode fs.FileMode) (st unix.Sta
 	return st, unix.Fstat(int(f.Fd()), &st)
 }
 
+// append makes a file longer from a place on, and waits until that is on the disk. What is behind that place goes.
+func (d disk) append(name string, at int64, content []byte) error {
+	if err := d.step("append", name); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return err
+	} else if info.Size() < at {
+		return &fs.PathError{Op: "append", Path: name, Err: errors.New("the file has become shorter")}
+	}
+	if err := f.Truncate(at); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(content, at); err != nil {
+		_ = f.Truncate(at) // what is there does no harm, but takes room
+		return err
+	}
+	if err := d.step("fsync", name); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
 // rename gives a file another name, in place of the file that has it.
 func (d disk) rename(from, to string) error {
 	if err := d.step("rename", to); err != nil {

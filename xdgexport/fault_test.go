@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -30,6 +31,7 @@ type childTask struct {
 	List []apps.App
 	Home string
 	Kill int    // end before this change, counted from 1
+	Half string // what of an entry is at the end of a log then
 	Full string // folder to mount small file systems on
 	Next []apps.App
 }
@@ -79,9 +81,14 @@ func (c childTask) sync() error {
 			return nil // to be killed there is to be killed before the next change
 		}
 		if n++; n == c.Kill {
+			// It may well have been in the middle of it.
 			if call == "write" {
-				// It may well have been in the middle of it.
 				if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+					return err
+				}
+			}
+			if call == "append" {
+				if err := appendTo(path, c.Half); err != nil {
 					return err
 				}
 			}
@@ -93,6 +100,19 @@ func (c childTask) sync() error {
 	_, err := Sync(context.Background(), list, o)
 	return err
 }
+
+func appendTo(file, text string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(text)
+	return err
+}
+
+// halves are what a crash may leave of an entry.
+var halves = []string{"", "do", "done\t100\t12345678\nhost\t\n", "begun\t5\t0\nhost\n", strings.Repeat("\x00", 300), strings.Repeat("\x00", 30) + "\nfile\t"}
 
 // faultOptions are for a data folder with the usual folders around it.
 func faultOptions(home string) Options {
@@ -175,7 +195,8 @@ func state(t testing.TB, top string) map[string]string {
 type faultCase struct {
 	name     string
 	from, to []apps.App
-	edit     bool // the user has edited an entry
+	edit     bool                     // the user has edited an entry
+	record   func(*testing.T, string) // what becomes of the record before
 	want     map[string]string
 }
 
@@ -191,6 +212,8 @@ func faultCases(t *testing.T) []faultCase {
 	cases := []faultCase{
 		{name: "install", to: []apps.App{a}}, {name: "update", from: []apps.App{a}, to: []apps.App{b}}, {name: "uninstall", from: []apps.App{a}},
 		{name: "uninstall edited", from: []apps.App{a}, edit: true},
+		{name: "update with an old record", from: []apps.App{a}, to: []apps.App{b}, record: makeOld},
+		{name: "update with a long log", from: []apps.App{a}, to: []apps.App{b}, record: makeLong},
 	}
 	for i := range cases {
 		c := &cases[i]
@@ -213,14 +236,40 @@ func (c *faultCase) prepare(t *testing.T, top string) {
 	if _, err := Sync(t.Context(), c.from, faultOptions(top)); err != nil {
 		t.Fatal(err)
 	}
+	if c.record != nil {
+		c.record(t, filepath.Join(top, ".local/share/glick/exports"))
+	}
 	if c.edit {
-		f, err := os.OpenFile(filepath.Join(top, ".local/share/applications", id+".desktop"), os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
+		if err := appendTo(filepath.Join(top, ".local/share/applications", id+".desktop"), "NoDisplay=true\n"); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintln(f, "NoDisplay=true")
-		f.Close()
 	}
+}
+
+// makeOld puts a record as it was before the log in the place of a log.
+func makeOld(t *testing.T, file string) {
+	t.Helper()
+	r, _, err := parseRecord([]byte(read(t, file)), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, oldRecord(r))
+}
+
+func oldRecord(r *record) string {
+	text := oldHead + "\n" + string(r.body(sortedKeys(r.Apps), nil))
+	return text + fmt.Sprintf("end\t%x\n", crc32.ChecksumIEEE([]byte(text)))
+}
+
+// makeLong makes a log so long that it is time to write it anew.
+func makeLong(t *testing.T, file string) {
+	t.Helper()
+	log := read(t, file)
+	_, again, _ := strings.Cut(log, "\n")
+	for len(log) < 2*slack {
+		log += again
+	}
+	write(t, file, log)
 }
 
 // mends lets the next sync do its work and looks at the result, and at what the removal leaves.
@@ -259,7 +308,7 @@ func TestKilled(t *testing.T) {
 			for at := 1; ; at += step {
 				top := memory(t)
 				c.prepare(t, top)
-				out, err := childTask{List: c.to, Home: top, Kill: at}.start(t, nil)
+				out, err := childTask{List: c.to, Home: top, Kill: at, Half: halves[at%len(halves)]}.start(t, nil)
 				var exit *exec.ExitError
 				if err == nil {
 					break // it has made all its changes
@@ -286,7 +335,7 @@ func TestKilled(t *testing.T) {
 // there stays.
 func TestFailingDisk(t *testing.T) {
 	noTools(t)
-	takes := []string{"mkdir", "create", "write", "fsync", "rename"} // what a full disk does not let through
+	takes := []string{"mkdir", "create", "write", "append", "fsync", "rename"} // what a full disk does not let through
 	for _, c := range faultCases(t) {
 		for name, fails := range map[string]func(n, at int, call string) bool{
 			"full":  func(n, at int, call string) bool { return n >= at && slices.Contains(takes, call) },

@@ -3,9 +3,9 @@
 package xdgexport
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -360,7 +360,7 @@ func TestHostileRecord(t *testing.T) {
 	for _, p := range []string{"../x", "/etc/passwd", "applications/../../x", "glick/trust", "applications", "applications//x", "./applications/x"} {
 		r := emptyRecord()
 		r.Apps[id] = &appRecord{id: id, Key: "k", Files: map[string]*fileRecord{p: {App: id, Hashes: []string{hashOf(nil)}}}}
-		back, err := parseRecord(r.bytes())
+		back, _, err := parseRecord(r.log(), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -376,10 +376,16 @@ func FuzzRecord(f *testing.F) {
 	r.Apps[id] = &appRecord{id: id, Key: "k", Claims: []string{"c"}, Left: []LeftOut{{id, "o", "r"}}, Asked: []answer{{"q", "a"}}, Files: map[string]*fileRecord{
 		"applications/x.desktop": {App: id, Hashes: []string{"a", "b"}, Size: 1, Mtime: 2, Ino: 3, Edited: true},
 	}}
-	f.Add(r.bytes()[:len(r.bytes())-len("end\t00000000\n")])
-	f.Fuzz(func(t *testing.T, in []byte) {
-		b := slices.Clone(in)
-		r, err := parseRecord(sealed(b))
+	r.Apps["org.example.Other"] = &appRecord{id: "org.example.Other", Key: "", pending: true}
+	r.pending = true
+	f.Add([]byte(""), r.body([]string{id}, []string{"gone"}))
+	f.Add(r.log(), r.body(nil, nil))
+	f.Fuzz(func(t *testing.T, head, in []byte) {
+		var b bytes.Buffer
+		line(&b, recordHead)
+		b.Write(head)
+		addEntry(&b, unfinished, in)
+		r, _, err := parseRecord(b.Bytes(), false)
 		if err != nil {
 			return
 		}
@@ -391,22 +397,108 @@ func FuzzRecord(f *testing.F) {
 				}
 			}
 		}
-		out := r.bytes()
-		again, err := parseRecord(out)
-		if err != nil {
-			t.Fatalf("cannot be read again: %v\n%s", err, out)
+		out := r.log()
+		again, end, err := parseRecord(out, false)
+		if err != nil || end != int64(len(out)) {
+			t.Fatalf("cannot be read again: %d of %d, %v\n%s", end, len(out), err, out)
 		}
 		for _, a := range again.Apps {
 			a.open()
 		}
-		if got := again.bytes(); string(got) != string(out) {
+		if got := again.log(); string(got) != string(out) {
 			t.Errorf("not stable:\n%s\n%s", out, got)
 		}
 	})
 }
 
-// sealed gives a record the last line that fits.
-func sealed(b []byte) []byte { return fmt.Appendf(b, "end\t%x\n", crc32.ChecksumIEEE(b)) }
+// A record from before the log is taken over, also the two of an interrupted sync.
+func TestOldRecord(t *testing.T) {
+	noTools(t)
+	a, b := appOf(t, id, "1", full(t), "own"), appOf(t, "org.example.Other", "1", sample.App("org.example.Other"))
+	for _, interrupted := range []bool{false, true} {
+		top := t.TempDir()
+		o := faultOptions(top)
+		file := filepath.Join(top, ".local/share/glick/exports")
+		if _, err := Sync(t.Context(), []apps.App{a}, o); err != nil {
+			t.Fatal(err)
+		}
+		want := state(t, top)
+		makeOld(t, file)
+		was := read(t, file)
+		if res, err := Sync(t.Context(), []apps.App{a}, o); err != nil || res.Changed() || read(t, file) != was {
+			t.Errorf("nothing was to be done: %+v, %v", res, err)
+		}
+		if interrupted {
+			r, _, err := parseRecord([]byte(was), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Apps[id].Key = ""
+			write(t, filepath.Join(top, ".local/share/glick", oldPendingName), oldRecord(r))
+			write(t, file, oldRecord(emptyRecord()))
+			if _, err := Sync(t.Context(), []apps.App{a}, o); err != nil {
+				t.Fatal(err)
+			}
+			same(t, state(t, top), want)
+		}
+		if res, err := Sync(t.Context(), []apps.App{a, b}, o); err != nil || len(res.Written) != 5 || !strings.HasPrefix(read(t, file), recordHead+"\n") {
+			t.Errorf("%+v, %v", res, err) // the type is the first one's
+		}
+		if _, err := Sync(t.Context(), nil, o); err != nil {
+			t.Fatal(err)
+		}
+		for p, what := range find(t, top) {
+			if !strings.HasPrefix(what, "d") {
+				t.Errorf("left behind: %s", p)
+			}
+		}
+	}
+}
+
+// What a crash has cut short at a log's end counts as not written; a log that is damaged in the middle counts as lost.
+func TestDamagedLog(t *testing.T) {
+	var b bytes.Buffer
+	r := emptyRecord()
+	line(&b, recordHead)
+	for _, id := range []string{"one", "two", "three"} {
+		r.Apps[id] = &appRecord{id: id, Key: "k"}
+		addEntry(&b, finished, r.body([]string{id}, nil))
+	}
+	log := b.Bytes()
+	third := bytes.LastIndex(log, []byte("done\t"))
+	for end := third; end < len(log); end++ {
+		for _, more := range []int{0, len(log) - end} { // as much as was written, or as much as was to be written
+			r, n, err := parseRecord(slices.Concat(log[:end], make([]byte, more)), false)
+			if err != nil || len(r.Apps) != 2 || n != int64(third) {
+				t.Fatalf("cut at %d of %d: %v", end, len(log), err)
+			}
+		}
+	}
+	for at := range third {
+		bad := bytes.Clone(log)
+		bad[at] ^= 0x80
+		if r, _, err := parseRecord(bad, false); err == nil {
+			t.Fatalf("damaged at %d of %d: %d are known", at, len(log), len(r.Apps))
+		}
+	}
+}
+
+// A log does not grow without end.
+func TestLogStaysShort(t *testing.T) {
+	noTools(t)
+	o := Options{DataHome: memory(t), Glick: glick, DataDirs: []string{}, CommandDirs: []string{}}
+	a, b := appOf(t, id, "1", sample.App(id)), appOf(t, "org.example.Other", "1", sample.Tree{"bin/app": "x"})
+	for range 100 {
+		for _, list := range [][]apps.App{{a, b}, {a}} {
+			if _, err := Sync(t.Context(), list, o); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := os.Stat(filepath.Join(o.DataHome, "glick/exports")); err != nil || info.Size() > 2*slack {
+				t.Fatalf("it has %d bytes (%v)", info.Size(), err)
+			}
+		}
+	}
+}
 
 // Other programs make files beside ours all the time; the next sync still knows what is missing.
 func TestOthersAtWork(t *testing.T) {

@@ -4,37 +4,21 @@ package xdgexport
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
-	"hash/crc32"
-	"io"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-const (
-	recordHead = "glick exports 2"
-	maxRecord  = 256 << 20
-	// maxHashes bounds what is remembered of one file while syncs are interrupted again and again.
-	maxHashes = 16
-)
+// maxHashes bounds what is remembered of one file while syncs are interrupted again and again.
+const maxHashes = 16
 
-// record is what we know to be ours. Before anything is changed, a second record is written beside it, of the
-// applications whose files will change, with everything that may be theirs during the change; the record itself follows
-// when all is done. Whenever the power goes, the next sync knows what is whose.
+// record is what we know to be ours. It is kept in a file of entries, see log.go.
 //
-// Each is a file of lines of fields that tabs separate. A line for each application says how many bytes of lines about it
-// follow: those of an application at which nothing has changed are neither read nor written anew. So a sync with a
-// thousand applications takes little more time than one with ten.
+// An entry has lines of fields that tabs separate. A line for each application says how many bytes of lines about it
+// follow: those of an application at which nothing has changed are neither read nor written anew.
 type record struct {
 	// Untold says that files have changed and the desktop does not know.
 	Untold bool
@@ -128,14 +112,14 @@ func flag(set bool, name string) string {
 	return ""
 }
 
-func (r *record) bytes() []byte {
+// body is what an entry says: all that is not of a single application, the applications ids, and which are gone.
+func (r *record) body(ids, gone []string) []byte {
 	size := 4 << 10
-	for _, a := range r.Apps {
-		size += len(a.text) + 200
+	for _, id := range ids {
+		size += len(r.Apps[id].text) + 200
 	}
 	var b bytes.Buffer
 	b.Grow(size)
-	line(&b, recordHead)
 	if r.Untold {
 		line(&b, "untold")
 	}
@@ -151,13 +135,15 @@ func (r *record) bytes() []byte {
 			line(&b, "cache", string(a))
 		}
 	}
-	for _, id := range sortedKeys(r.Apps) {
+	for _, id := range ids {
 		a := r.Apps[id]
 		text := a.lines()
 		line(&b, "app", id, a.Key, flag(a.Watch, "watch"), strconv.Itoa(len(text)))
 		b.Write(text)
 	}
-	line(&b, "end", strconv.FormatUint(uint64(crc32.ChecksumIEEE(b.Bytes())), 16))
+	for _, id := range gone {
+		line(&b, "gone", id)
+	}
 	return b.Bytes()
 }
 
@@ -253,22 +239,13 @@ func (a *appRecord) has(in area) bool {
 	return false
 }
 
-var errRecord = errors.New("the record is damaged")
-
-// parseRecord reads what bytes has written.
-func parseRecord(data []byte) (*record, error) {
-	end := bytes.LastIndex(data, []byte("end\t"))
-	if end < 0 || string(data[end:]) != "end\t"+strconv.FormatUint(uint64(crc32.ChecksumIEEE(data[:end])), 16)+"\n" {
-		return nil, errRecord
-	}
-	r := emptyRecord()
-	first, rest, _ := bytes.Cut(data[:end], []byte{'\n'})
-	if string(first) != recordHead {
-		return nil, errRecord
-	}
-	for len(rest) > 0 {
+// apply takes over what an entry says. The record keeps parts of the text.
+func (r *record) apply(body []byte, unfinished bool) error {
+	r.Untold, r.Host, r.Dirs, r.pending = false, "", nil, unfinished
+	r.Stamps, r.Caches = map[string]stamp{}, map[area]bool{}
+	for len(body) > 0 {
 		var text []byte
-		text, rest, _ = bytes.Cut(rest, []byte{'\n'})
+		text, body, _ = bytes.Cut(body, []byte{'\n'})
 		f := strings.Split(string(text), "\t")
 		switch n := len(f); {
 		case f[0] == "untold" && n == 1:
@@ -284,155 +261,21 @@ func parseRecord(data []byte) (*record, error) {
 			mtime, e2 := strconv.ParseInt(f[3], 10, 64)
 			files, e3 := strconv.Atoi(f[4])
 			if errors.Join(e1, e2, e3) != nil {
-				return nil, errRecord
+				return errRecord
 			}
 			r.Stamps[f[1]] = stamp{ino, mtime, files}
 		case f[0] == "app" && n == 5:
 			size, err := strconv.Atoi(f[4])
-			if err != nil || size < 0 || size > len(rest) {
-				return nil, errRecord
+			if err != nil || size < 0 || size > len(body) {
+				return errRecord
 			}
-			r.Apps[f[1]] = &appRecord{id: f[1], Key: f[2], Watch: f[3] != "", text: rest[:size], closed: true}
-			rest = rest[size:]
+			r.Apps[f[1]] = &appRecord{id: f[1], Key: f[2], Watch: f[3] != "", pending: unfinished, text: body[:size], closed: true}
+			body = body[size:]
+		case f[0] == "gone" && n == 2:
+			delete(r.Apps, f[1])
 		default:
-			return nil, errRecord
+			return errRecord
 		}
-	}
-	return r, nil
-}
-
-// folder is where the record lies; whoever holds a lock on it may sync.
-type folder struct {
-	disk disk
-	dir  string
-	mode fs.FileMode
-	lock *os.File
-	made []string // folders that had to be made
-}
-
-func stateFolder(dataHome string) string { return filepath.Join(dataHome, "glick") }
-
-// lockFolder opens the record's folder, waiting for other syncs until ctx ends. The caller calls close.
-func lockFolder(ctx context.Context, o Options) (*folder, error) {
-	f := &folder{disk: o.disk(), dir: stateFolder(o.DataHome), mode: 0o600}
-	dirMode := fs.FileMode(0o700)
-	if o.System {
-		f.mode, dirMode = 0o644, 0o755
-	}
-	for {
-		made, err := f.disk.mkdirAll(f.dir, dirMode)
-		f.made = append(f.made, made...)
-		if err != nil {
-			return nil, err
-		}
-		if f.lock, err = os.Open(f.dir); errors.Is(err, fs.ErrNotExist) {
-			continue // the sync before us has just cleaned up
-		}
-		if err != nil {
-			return nil, err
-		}
-		for {
-			err = unix.Flock(int(f.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-			if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				f.lock.Close()
-				return nil, fmt.Errorf("another program is busy with it: %w", ctx.Err())
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-		if err != nil {
-			f.lock.Close()
-			return nil, err
-		}
-		// A folder that was removed while we waited is not the one that the next comer locks.
-		if held, err := f.lock.Stat(); err == nil {
-			if now, err := os.Stat(f.dir); err == nil && os.SameFile(held, now) {
-				return f, nil
-			}
-		}
-		f.lock.Close()
-	}
-}
-
-func (f *folder) close() { f.lock.Close() }
-
-// The record, and the one of a sync that is under way.
-const (
-	recordName  = "exports"
-	pendingName = "exports.pending"
-)
-
-func (f *folder) file(name string) string { return filepath.Join(f.dir, name) }
-func (f *folder) temp(name string) string { return filepath.Join(f.dir, "."+name+".tmp") }
-
-// files are all that can be of ours in the folder, the record last.
-func (f *folder) files() []string {
-	return []string{f.temp(pendingName), f.file(pendingName), f.temp(recordName), f.file(recordName)}
-}
-
-// load reads the record. A missing or unreadable one is as good as none: what we wrote in the past is then adopted
-// where it is still what is wanted, put aside where it says itself that it is ours, and otherwise left alone.
-func (f *folder) load() *record {
-	r, err := f.read(recordName)
-	if err != nil {
-		r = emptyRecord()
-		r.lost = true
-	}
-	p, err := f.read(pendingName)
-	if err != nil {
-		return r
-	}
-	// What it has of an application is all that may be there now.
-	for id, a := range p.Apps {
-		a.pending = true
-		r.Apps[id] = a
-	}
-	r.Dirs, r.Caches, r.Stamps, r.pending = p.Dirs, p.Caches, p.Stamps, true
-	r.lost = r.lost && p.lost
-	return r
-}
-
-func (f *folder) read(name string) (*record, error) {
-	in, err := os.Open(f.file(name))
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil || info.Size() > maxRecord {
-		return nil, errRecord
-	}
-	data := make([]byte, info.Size())
-	if _, err := io.ReadFull(in, data); err != nil {
-		return nil, err
-	}
-	return parseRecord(data)
-}
-
-func (f *folder) save(name string, r *record) error {
-	tmp := f.temp(name)
-	_, err := f.disk.create(tmp, r.bytes(), f.mode)
-	if err == nil {
-		err = f.disk.rename(tmp, f.file(name))
-	}
-	if err != nil {
-		_ = f.disk.remove(tmp)
-	}
-	return err
-}
-
-// drop removes the record, and the folder unless something else is in it.
-func (f *folder) drop() error {
-	for _, name := range f.files() {
-		if err := f.disk.remove(name); err != nil {
-			return err
-		}
-	}
-	if err := f.disk.remove(f.dir); err != nil && !inUse(err) {
-		return err
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	}
 	// What is only to be removed is on record already; and a full disk must not keep things from being removed.
 	if len(s.puts) > 0 {
-		if err := dir.save(pendingName, s.intent()); err != nil {
+		if err := dir.begin(s.old, s.intent()); err != nil {
 			return res, fmt.Errorf("cannot keep the record: %w", err)
 		}
 	}
@@ -127,6 +127,7 @@ type syncer struct {
 	touched map[area]bool
 
 	was      map[string]*fileRecord // what is on record of the applications that are looked at
+	begun    map[string]bool        // applications that the unfinished entry is about
 	host     string
 	stamps   map[string]stamp             // of the folders, now
 	stale    bool                         // some differ from those on record
@@ -142,7 +143,7 @@ type put struct {
 func newSyncer(o Options, dir *folder) *syncer {
 	s := &syncer{
 		o: o, disk: o.disk(), dir: dir, old: dir.load(),
-		apps: map[string]*appRecord{}, files: map[string]*fileRecord{}, touched: map[area]bool{}, was: map[string]*fileRecord{},
+		apps: map[string]*appRecord{}, files: map[string]*fileRecord{}, touched: map[area]bool{}, was: map[string]*fileRecord{}, begun: map[string]bool{},
 		stamps: map[string]stamp{}, listed: map[string]map[string]uint64{}, expected: map[string]int{},
 	}
 	s.dirs = slices.Clone(s.old.Dirs)
@@ -554,7 +555,7 @@ func (s *syncer) intent() *record {
 			s.addDir(dir)
 		}
 	}
-	r.Dirs = s.dirs
+	r.Dirs, r.Host, r.Untold = s.dirs, s.old.Host, s.old.Untold
 	for _, a := range []area{entriesArea, typesArea} {
 		_, file, _ := a.generated(s.o)
 		r.Caches[a] = s.old.Caches[a] || !exists(file)
@@ -568,6 +569,7 @@ func (s *syncer) intent() *record {
 				now.claims(func(c string) { a.Claims = append(a.Claims, c) })
 			}
 			r.Apps[id] = a
+			s.begun[id] = true
 		}
 		return a
 	}
@@ -576,7 +578,7 @@ func (s *syncer) intent() *record {
 	}
 	for id, was := range s.old.Apps {
 		if was.pending {
-			entry(id) // this record takes the place of the one that knows of it
+			entry(id) // a new log begins with this
 		}
 	}
 	for id, a := range r.Apps {
@@ -827,10 +829,8 @@ func (s *syncer) finish(untold bool) error {
 	}
 	if kept {
 		s.newStamps(r)
-		if err := s.dir.save(recordName, r); err != nil {
-			return err
-		}
-		return s.disk.remove(s.dir.file(pendingName))
+		ids, gone := s.changes()
+		return s.dir.commit(r, ids, gone)
 	}
 	// The record is the last to go: as long as it is there, the next sync knows what is left to do.
 	if err := s.dir.drop(); err != nil {
@@ -844,6 +844,24 @@ func (s *syncer) finish(untold bool) error {
 		}
 	}
 	return nil
+}
+
+// changes tells of which applications there is something new, in comparison to the record as it is now, and which are
+// gone from it.
+func (s *syncer) changes() (ids, gone []string) {
+	for id, a := range s.apps {
+		if s.begun[id] || s.old.Apps[id] != a {
+			ids = append(ids, id)
+		}
+	}
+	for id := range s.old.Apps {
+		if s.apps[id] == nil {
+			gone = append(gone, id)
+		}
+	}
+	slices.Sort(ids)
+	slices.Sort(gone)
+	return ids, gone
 }
 
 // expect notes down, before anything is changed, how many files the folders in question are to have afterwards.

@@ -219,7 +219,7 @@ func shownToAll(list []apps.App, o Options) func(apps.App) bool {
 	if !o.System && slices.ContainsFunc(list, func(a apps.App) bool { return a.System && a.Default }) {
 		for _, dir := range o.DataDirs {
 			f := folder{dir: stateFolder(dir)}
-			if r, err := f.read(recordName); err == nil {
+			if r, _, err := f.read(true); err == nil {
 				records = append(records, r)
 			}
 		}
