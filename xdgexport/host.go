@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -36,7 +37,7 @@ type surroundings struct {
 	owner map[string]string // who has a claim; see claims
 	has   map[string][]string
 	// incumbents tells who has claims from earlier; it is asked when the first one matters.
-	incumbents func(use func(id, claim string))
+	incumbents func(use func(id string, claims []string))
 	ours       func(p string) bool
 	known      map[string]string // answers that cannot change during the plan
 
@@ -100,7 +101,12 @@ func (s *surroundings) claims() {
 	if s.incumbents != nil {
 		ask := s.incumbents
 		s.incumbents = nil
-		ask(func(id, claim string) { s.grant(claim, id) })
+		ask(func(id string, claims []string) {
+			for _, c := range claims {
+				s.owner[c] = id
+			}
+			s.has[id] = slices.Clip(claims)
+		})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -172,6 +173,59 @@ type folder struct {
 	end  int64    // how much of the log counts, in bytes; 0 when there is none to which something can be added
 }
 
+// The record that this process has read or written last: what serves a session syncs again and again, and need not read
+// the whole log each time.
+var (
+	lastMu sync.Mutex
+	last   struct { // guarded by lastMu
+		name  string
+		state logState
+		r     *record
+	}
+)
+
+// logState tells states of a log's file apart. All who change it hold the lock.
+type logState struct {
+	dev, ino           uint64
+	size, mtime, ctime int64
+}
+
+func (f *folder) state() (logState, bool) {
+	var st unix.Stat_t
+	if unix.Lstat(f.file(recordName), &st) != nil || exists(f.file(oldPendingName)) {
+		return logState{}, false
+	}
+	return logState{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}, true
+}
+
+// remembered takes out the record of the last sync, if it is still what is in the file. It is nobody else's then.
+func (f *folder) remembered() *record {
+	lastMu.Lock()
+	defer lastMu.Unlock()
+	now, ok := f.state()
+	if last.r == nil || last.name != f.file(recordName) || !ok || now != last.state || now.size != last.r.end {
+		return nil
+	}
+	r := last.r
+	last.r = nil
+	return r
+}
+
+// remember keeps the record for the next sync of this process. The caller does not use it any more.
+func (f *folder) remember(r *record) {
+	if f.end == 0 || r.pending || r.lost {
+		return
+	}
+	for _, a := range r.Apps {
+		a.close()
+	}
+	r.end = f.end
+	lastMu.Lock()
+	defer lastMu.Unlock()
+	last.name, last.r = f.file(recordName), r
+	last.state, _ = f.state()
+}
+
 func stateFolder(dataHome string) string { return filepath.Join(dataHome, "glick") }
 
 // lockFolder opens the record's folder, waiting for other syncs until ctx ends. The caller calls close.
@@ -232,6 +286,10 @@ func (f *folder) files() []string {
 // load reads the record. A missing or unreadable one is as good as none: what we wrote in the past is then adopted
 // where it is still what is wanted, put aside where it says itself that it is ours, and otherwise left alone.
 func (f *folder) load() *record {
+	if r := f.remembered(); r != nil {
+		f.end = r.end
+		return r
+	}
 	r, end, err := f.read(false)
 	f.end = end
 	if err != nil {

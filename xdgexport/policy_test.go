@@ -390,7 +390,7 @@ func FuzzRecord(f *testing.F) {
 			return
 		}
 		for _, a := range r.Apps {
-			a.claims(func(string) {})
+			a.claims()
 			for p := range a.open().Files {
 				if !ownPath(p) {
 					t.Errorf("path %q", p)

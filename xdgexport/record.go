@@ -34,6 +34,8 @@ type record struct {
 
 	lost    bool // there was none, or it could not be read
 	pending bool // a sync was interrupted
+
+	end int64 // of the log when the record was remembered, see folder
 }
 
 // stamp tells a state of a folder from all later ones in which it has other files. It is the zero value when that
@@ -58,8 +60,9 @@ type appRecord struct {
 
 	pending bool // its files were about to change when a sync was interrupted
 
-	text   []byte // all that, as long as nobody has asked for it
-	closed bool   // it is still to be read from text
+	text    []byte // all that, as long as nobody has asked for it
+	closed  bool   // it is still to be read from text
+	claimed bool   // all but Claims, which somebody has asked for
 }
 
 // answer is a question that was asked during planning, with its answer at that time.
@@ -175,8 +178,8 @@ func (a *appRecord) open() *appRecord {
 	if !a.closed {
 		return a
 	}
-	a.closed = false
-	a.Files = map[string]*fileRecord{}
+	a.closed, a.claimed = false, false
+	a.Claims, a.Files = nil, map[string]*fileRecord{}
 	for text := range bytes.Lines(a.text) {
 		f := strings.Split(strings.TrimSuffix(string(text), "\n"), "\t")
 		switch n := len(f); {
@@ -204,24 +207,29 @@ func (a *appRecord) open() *appRecord {
 	return a
 }
 
-// claims calls use with all that the application has for itself.
-func (a *appRecord) claims(use func(string)) {
+// close takes back what open has done, with what has become of it.
+func (a *appRecord) close() {
 	if !a.closed {
-		for _, c := range a.Claims {
-			use(c)
-		}
-		return
+		*a = appRecord{id: a.id, Key: a.Key, Watch: a.Watch, text: a.lines(), closed: true}
 	}
+}
+
+// claims gives all that the application has for itself. The caller does not change it.
+func (a *appRecord) claims() []string {
+	if !a.closed || a.claimed {
+		return a.Claims
+	}
+	a.claimed = true
 	word := []byte("claim\t")
 	for rest := a.text; ; {
 		at := bytes.Index(rest, word)
 		if at < 0 {
-			return
+			return a.Claims
 		}
 		inLine := at > 0 && rest[at-1] != '\n'
 		rest = rest[at+len(word):]
 		if claim, _, ok := bytes.Cut(rest, []byte{'\n'}); ok && !inLine {
-			use(string(claim))
+			a.Claims = append(a.Claims, string(claim))
 		}
 	}
 }

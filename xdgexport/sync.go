@@ -74,6 +74,7 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	s.compare(list)
 	res := Result{Left: s.left}
 	if s.idle() {
+		dir.remember(s.old)
 		return res, s.tell(ctx)
 	}
 	// What is only to be removed is on record already; and a full disk must not keep things from being removed.
@@ -163,10 +164,10 @@ func (s *syncer) addDir(dir string) {
 func (s *syncer) compare(list []apps.App) {
 	env := newSurroundings(s.o)
 	env.ours = func(p string) bool { return s.was[p] != nil }
-	env.incumbents = func(use func(id, claim string)) {
+	env.incumbents = func(use func(id string, claims []string)) {
 		for _, a := range list {
 			if was := s.old.Apps[a.ID]; was != nil {
-				was.claims(func(c string) { use(a.ID, c) })
+				use(a.ID, was.claims())
 			}
 		}
 	}
@@ -566,7 +567,7 @@ func (s *syncer) intent() *record {
 		if a == nil {
 			a = &appRecord{id: id, Files: map[string]*fileRecord{}}
 			if now := s.apps[id]; now != nil {
-				now.claims(func(c string) { a.Claims = append(a.Claims, c) })
+				a.Claims = slices.Clone(now.claims())
 			}
 			r.Apps[id] = a
 			s.begun[id] = true
@@ -830,7 +831,11 @@ func (s *syncer) finish(untold bool) error {
 	if kept {
 		s.newStamps(r)
 		ids, gone := s.changes()
-		return s.dir.commit(r, ids, gone)
+		if err := s.dir.commit(r, ids, gone); err != nil {
+			return err
+		}
+		s.dir.remember(r)
+		return nil
 	}
 	// The record is the last to go: as long as it is there, the next sync knows what is left to do.
 	if err := s.dir.drop(); err != nil {

@@ -200,8 +200,8 @@ func findGlick() (string, error) {
 // pick gives the applications that are to be shown: of each id the default, but for those that all users see already; and
 // for all users the newest that all share.
 func pick(list []apps.App, o Options) []apps.App {
-	var all []apps.App
-	seen := map[string]bool{}
+	all := make([]apps.App, 0, len(list))
+	seen := make(map[string]bool, len(list))
 	shown := shownToAll(list, o)
 	for _, a := range list { // of one id the default comes first, then the others by falling version
 		if (o.System && a.System || !o.System && a.Default && !shown(a)) && !seen[a.ID] {
@@ -209,7 +209,10 @@ func pick(list []apps.App, o Options) []apps.App {
 			all = append(all, a)
 		}
 	}
-	slices.SortFunc(all, func(a, b apps.App) int { return strings.Compare(a.ID, b.ID) })
+	byID := func(a, b apps.App) int { return strings.Compare(a.ID, b.ID) }
+	if !slices.IsSortedFunc(all, byID) {
+		slices.SortFunc(all, byID)
+	}
 	return all
 }
 
