@@ -209,3 +209,6 @@ func (a area) sweep(o Options) error {
 	}
 	return nil
 }
+
+// Autostart tells whether the file makes a program start with the session.
+func (f File) Autostart() bool { return areaOf(f.Path) == autostartArea }

@@ -56,6 +56,7 @@ func syncNow(ctx context.Context, list []apps.App, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	o = o.forList(list)
 	list = pick(list, o)
 	if len(list) == 0 {
 		// Nothing to show and nothing on record: leave no trace, not even a folder. An empty one is what a sync has left that

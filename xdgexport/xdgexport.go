@@ -81,7 +81,8 @@ type Options struct {
 	ConfigHome string
 	// Glick is the absolute path of the glick program that entries start; found by itself when empty.
 	Glick string
-	// Autostart lists the ids of applications that the user wants to be started with the session.
+	// Autostart lists ids of applications that are started with the session, besides those of which apps.List says that the user wants it. What
+	// one user wants is never done to all: with System it is only these.
 	Autostart []string
 	// DataDirs are the data folders of the host ($XDG_DATA_DIRS when nil), CommandDirs those for its commands (the usual
 	// ones when nil). What is there keeps its names, types and commands.
@@ -151,6 +152,20 @@ func (o Options) complete() (Options, error) {
 		return o, usableByAll(o.Glick)
 	}
 	return o, nil
+}
+
+// forList is what the options are for a list of applications.
+func (o Options) forList(list []apps.App) Options {
+	if o.System {
+		return o
+	}
+	o.Autostart = slices.Clone(o.Autostart)
+	for _, a := range list {
+		if a.Autostart && a.Default && !slices.Contains(o.Autostart, a.ID) {
+			o.Autostart = append(o.Autostart, a.ID)
+		}
+	}
+	return o
 }
 
 // usableByAll makes sure that other users can start a program.
@@ -243,6 +258,7 @@ func Plan(list []apps.App, o Options) (Wanted, error) {
 	if err != nil {
 		return Wanted{}, fmt.Errorf("cannot plan what to show: %w", err)
 	}
+	o = o.forList(list)
 	all := derive(pick(list, o), newSurroundings(o), nil)
 	var w Wanted
 	for _, d := range all {

@@ -6,8 +6,8 @@
 // gone; whoever put or deleted it, by whatever means. Names that begin with a dot are not looked at: under such names
 // files are on their way in (being copied) or out (removed, and may come back).
 //
-// What is remembered is whose signature an id has (package trust) and which version the user wants, in
-// $XDG_DATA_HOME/glick/apps.known; and what files say that have not changed since, in a cache that may be lost.
+// What is remembered is whose signature an id has (package trust), which version the user wants, and whether it is started
+// with the session, in $XDG_DATA_HOME/glick/apps.known; and what files say that have not changed since, in a cache that may be lost.
 package apps
 
 import (
@@ -57,6 +57,7 @@ type App struct {
 	Digest            bundle.Digest // identity of the whole bundle
 	System            bool          // it lies in a folder that all users share
 	Default           bool          // of all usable versions of this id, the one that is used and exported
+	Autostart         bool          // the user wants its id to be started with the session
 
 	State  trust.State // whether its signature is the expected one; what is not State.Usable is never Default
 	Key    trust.Key   // whose signature it has, with the user's comment on the key; the zero value for none
@@ -166,7 +167,7 @@ func Forget(id string) error {
 	return current().decide("forget the key", func(b *trust.Book) (*trust.Record, error) { return b.Forget(id), bundle.ValidID(id) })
 }
 
-// Known tells what is remembered of an id: its keys, and the version that the user wants. Nil is nothing.
+// Known tells what is remembered of an id: its keys, and what the user wants of it. Nil is nothing. The caller must not change it.
 func Known(id string) *trust.Record {
 	lib := current()
 	lib.mu.Lock()
@@ -190,6 +191,25 @@ func SetDefault(id, version string) error {
 		}
 	}
 	return current().decide("choose the version", func(b *trust.Book) (*trust.Record, error) { return b.Choose(id, version) })
+}
+
+// SetAutostart says whether an application is started with the user's session; none is unless this was called. The choice is the id's, and lasts
+// when the bundle is replaced or deleted. The error is fs.ErrNotExist when it is to be started and no bundle of the id can be used.
+//
+// Call xdgexport.Refresh afterwards.
+func SetAutostart(id string, on bool) error {
+	what := "keep the application from starting with the session"
+	if on {
+		what = "have the application started with the session"
+		all, _, err := List()
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(a App) bool { return a.ID == id && a.Default }) {
+			return fmt.Errorf("cannot have %s started with the session: no application of that id can be used: %w", id, fs.ErrNotExist)
+		}
+	}
+	return current().decide(what, func(b *trust.Book) (*trust.Record, error) { return b.ChooseAutostart(id, on) })
 }
 
 // rank sorts the bundles of one id and marks the default: of those that can be used the version that is chosen, or else the highest; of equal ones a

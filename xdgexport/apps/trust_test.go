@@ -604,3 +604,46 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// An application starts with the session when the user has said so, through updates and reinstallations, and not for who comes in its place.
+func TestSetAutostart(t *testing.T) {
+	home := newHome(t)
+	is := func(want bool) {
+		t.Helper()
+		for _, a := range list(t) {
+			if a.Autostart != want {
+				t.Errorf("%s %s: it starts with the session: %t", a.ID, a.Version, a.Autostart)
+			}
+		}
+		fresh()
+		for _, a := range list(t) {
+			if a.Autostart != want {
+				t.Errorf("%s %s: another process: it starts with the session: %t", a.ID, a.Version, a.Autostart)
+			}
+		}
+	}
+	if err := SetAutostart(id, true); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is not there: %v", err)
+	}
+	mustDo(t, os.MkdirAll(home, 0o755))
+	sample.Build(t, home, id, "1", sample.App(id))
+	is(false)
+	mustDo(t, SetAutostart(id, true))
+	is(true)
+	mustDo(t, os.Remove(filepath.Join(home, id+"-1.bundle")))
+	list(t)
+	sample.Build(t, home, id, "2", sample.App(id))
+	sample.Build(t, home, id, "3", sample.App(id))
+	is(true)
+	mustDo(t, SetDefault(id, "2"))
+	is(true)
+	mustDo(t, SetAutostart(id, false))
+	is(false)
+	mustDo(t, SetAutostart(id, true))
+	mustDo(t, Forget(id))
+	is(false)
+	mustDo(t, SetAutostart("org.example.None", false))
+	if err := SetAutostart("no id", false); err == nil {
+		t.Error("no id can be kept from starting")
+	}
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Package trust decides whether a bundle is from whom the application's earlier ones were, and remembers what a user has decided.
+// Package trust decides whether a bundle is from whom the application's earlier ones were, and remembers what a user has decided of it.
 //
 // It is trust on first use: the first bundle of an id says whose signature the later ones must have. What is remembered stays when the bundle
 // is deleted, so that deleting it is no way to be trusted anew.
@@ -91,7 +91,7 @@ const (
 // Record is what is remembered of an id.
 type Record struct {
 	ID string `json:"id"`
-	// Known says that a bundle was seen. Without it, the record is only of the version that the user wants.
+	// Known says that a bundle was seen. Without it, the record is only of what the user wants.
 	Known bool  `json:"known,omitempty"`
 	Keys  []Key `json:"keys,omitempty"` // whose signature is as expected; none for an id without signatures
 	// First is the digest of the bundle that brought the only key, as long as nothing else has confirmed it.
@@ -99,6 +99,8 @@ type Record struct {
 	Since    time.Time `json:"since,omitzero"`
 	Accepted []string  `json:"accepted,omitempty"` // digests of bundles that the user has accepted as they are
 	Version  string    `json:"version,omitempty"`  // that the user wants; empty for the newest
+	// Autostart says that the user wants it to be started with the session.
+	Autostart bool `json:"autostart,omitempty"`
 }
 
 func (r *Record) clone() *Record {
@@ -182,7 +184,7 @@ func (b *Book) Put(r *Record) {
 	if b.records == nil {
 		b.records = map[string]*Record{}
 	}
-	if !r.Known && r.Version == "" {
+	if !r.Known && r.Version == "" && !r.Autostart {
 		delete(b.records, r.ID)
 		return
 	}
@@ -332,7 +334,8 @@ func (b *Book) begin(id string, now time.Time) (*Record, error) {
 	return r, nil
 }
 
-// Forget returns the record of an id without keys: the next bundle of it is the first one. Nil when nothing is remembered.
+// Forget returns the record of an id without keys: the next bundle of it is the first one. As it may be anybody's, it is not started with the
+// session. Nil when nothing is remembered.
 func (b *Book) Forget(id string) *Record {
 	old := b.records[id]
 	if old == nil || !old.Known {
@@ -366,4 +369,26 @@ func (b *Book) Choice(id string) string {
 		return r.Version
 	}
 	return ""
+}
+
+// ChooseAutostart returns the record of an id that is to be started with the session, or is not; nil when it is so already.
+func (b *Book) ChooseAutostart(id string, on bool) (*Record, error) {
+	if err := bundle.ValidID(id); err != nil {
+		return nil, err
+	}
+	if b.Autostart(id) == on {
+		return nil, nil
+	}
+	r := &Record{ID: id}
+	if old := b.records[id]; old != nil {
+		r = old.clone()
+	}
+	r.Autostart = on
+	return r, nil
+}
+
+// Autostart tells whether the user wants an id to be started with the session.
+func (b *Book) Autostart(id string) bool {
+	r := b.records[id]
+	return r != nil && r.Autostart
 }
