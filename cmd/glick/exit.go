@@ -111,11 +111,20 @@ func reportError(w io.Writer, cmd *cobra.Command, err error) int {
 	if isCobraUsage(err) && !errors.As(err, &usage) {
 		err = usageError{err}
 	}
-	fmt.Fprintf(w, "glick: %s\n", strings.TrimSpace(err.Error()))
+	fmt.Fprintf(w, "glick: %s\n", printableText(strings.TrimSpace(err.Error())))
 	if errors.As(err, &usage) && cmd != nil {
 		fmt.Fprintf(w, "Try '%s --help'.\n", cmd.CommandPath())
 	}
 	return exitCode(err)
+}
+
+// printableText is printableLine for a text of several lines: what is wrong with a file is said in the words of strangers.
+func printableText(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = printableLine(l)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // isCobraUsage knows the mistakes that cobra itself finds and returns as plain errors.

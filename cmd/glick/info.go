@@ -3,11 +3,16 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -20,9 +25,12 @@ func newInfoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "info FILE-or-ID",
 		Short: "Show what a bundle is",
-		Long: "info shows the identity of a bundle, its slices and its sections. It reads a few\n" +
-			"kilobytes and the slices' indexes, and runs nothing. It also reads slices, bundles\n" +
-			"of Glick 0.2 and Glick 2, and AppImages; what they lack is missing.\n\n" +
+		Long: "info shows the identity of a bundle, its slices and its sections; whose signature\n" +
+			"it has, and whether that is the one that is remembered of the application; and what\n" +
+			"the desktop shows of it, or would show, and what is left out and why. It reads a few\n" +
+			"kilobytes, the slices' indexes and the files to be shown, and runs nothing. It also\n" +
+			"reads slices, bundles of Glick 0.2 and Glick 2, and AppImages; what they lack is\n" +
+			"missing.\n\n" +
 			"Of the content, \"on this computer\" is what installed bundles have too.",
 		Args: wantArgs(1, 1, "one bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,6 +42,9 @@ func newInfoCommand() *cobra.Command {
 			facts, err := collectFacts(b, f.Name())
 			if err != nil {
 				return cannotRead(f.Name(), err)
+			}
+			if err := facts.addDesktop(b); err != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "glick: note: %s\n", printableLine(err.Error()))
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), facts)
@@ -69,6 +80,9 @@ type bundleFacts struct {
 	Content      int64          `json:"content-size"` // different contents, uncompressed
 	Shared       int64          `json:"shared-size"`  // of it, what installed bundles have too
 	Signature    signatureFacts `json:"signature"`
+	Trust        *trustFacts    `json:"trust,omitempty"`
+	Origin       *apps.Origin   `json:"origin,omitempty"` // where it was downloaded from
+	Desktop      *desktopFacts  `json:"desktop,omitempty"`
 	Slices       []sliceFacts   `json:"slices"`
 	Sections     []sectionFacts `json:"sections"`
 }
@@ -184,12 +198,12 @@ var formatNames = map[string]string{
 	bundle.FormatGlick2: "Glick 2", bundle.FormatAppImage1: "AppImage type 1", bundle.FormatAppImage2: "AppImage type 2",
 }
 
-// print shows the facts to a person. Text from the bundle was checked to be lines of text.
+// print shows the facts to a person.
 func (f *bundleFacts) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	line := func(key string, value any) {
 		if s := fmt.Sprint(value); s != "" {
-			fmt.Fprintf(w, "%s:\t%s\n", key, s)
+			fmt.Fprintf(w, "%s:\t%s\n", key, printableLine(s))
 		}
 	}
 	// What a bundle must have and another format lacks is shown as missing.
@@ -197,7 +211,7 @@ func (f *bundleFacts) print(out io.Writer) error {
 		if value == "" {
 			value = "none"
 		}
-		line(key, printableLine(value))
+		line(key, value)
 	}
 	if f.Format != bundle.FormatSlice {
 		need("Id", f.ID)
@@ -207,7 +221,7 @@ func (f *bundleFacts) print(out io.Writer) error {
 		need("Prefix", f.Prefix)
 		need("Architecture", f.Architecture)
 	}
-	line("File", printableLine(f.File))
+	line("File", f.File)
 	line("Format", formatNames[f.Format])
 	line("Size", byteSize(f.Size))
 	line("Content", fmt.Sprintf("%d files, %d folders, %d links of %s; %s on this computer", f.Files, f.Folders, f.Links, byteSize(f.Content), byteSize(f.Shared)))
@@ -227,6 +241,15 @@ func (f *bundleFacts) print(out io.Writer) error {
 	}
 	need("Digest", f.Digest)
 	need("Signature", f.Signature.words())
+	if f.Trust != nil {
+		line("Trust", f.Trust.words(f.ID))
+	}
+	if f.Origin != nil {
+		line("Downloaded from", cmp.Or(f.Origin.URL, f.Origin.Referrer))
+	}
+	if f.Desktop != nil {
+		f.Desktop.print(f.ID, line)
+	}
 	for i, s := range f.Slices {
 		line(fmt.Sprintf("Slice %d", i), s.words())
 	}
@@ -274,10 +297,29 @@ func byteSize(n int64) string {
 	return fmt.Sprintf("%.1f %cB", v, units[0])
 }
 
-// printJSON prints facts for programs.
+// printJSON prints facts for programs. A person may look at them too: characters that a terminal would act on are written as escapes.
 func printJSON(w io.Writer, facts any) error {
-	enc := json.NewEncoder(w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(facts)
+	if err := enc.Encode(facts); err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	for rest := b.Bytes(); len(rest) > 0; {
+		r, n := utf8.DecodeRune(rest)
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			out.Write(rest[:n])
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, "\\u%04x\\u%04x", high, low)
+		default:
+			fmt.Fprintf(&out, "\\u%04x", r)
+		}
+		rest = rest[n:]
+	}
+	_, err := w.Write(out.Bytes())
+	return err
 }
