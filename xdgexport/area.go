@@ -110,6 +110,10 @@ func runTool(ctx context.Context, o Options, name string, args ...string) error 
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
+	if o.System {
+		// What it makes is for all users as well, and a process has only one umask for all that it does at a time.
+		cmd = exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `umask 022; exec "$0" "$@"`, path}, args...)...)
+	}
 	// Debian's update-mime-database syncs the whole file system otherwise.
 	cmd.Env = append(os.Environ(), "PKGSYSTEM_ENABLE_FSYNC=0")
 	cmd.WaitDelay = time.Second

@@ -16,6 +16,7 @@ import (
 
 	"glick.org/glick/internal/sample"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 func write(t *testing.T, file, content string) {
@@ -343,6 +344,13 @@ func TestSystemWide(t *testing.T) {
 		t.Errorf("to be started with the session of one user: %v", err)
 	}
 	old.Default = false
+	for _, state := range []trust.State{trust.Changed, trust.Damaged, trust.Unknown} {
+		list[2].State = state
+		if w, err := Plan(list, o); err != nil || len(w.Files) > 0 {
+			t.Errorf("one that is %v: %v\n%s", state, err, w)
+		}
+	}
+	list[2].State = trust.Verified
 	if err := os.Chmod(old.File, 0o700); err != nil {
 		t.Fatal(err)
 	}

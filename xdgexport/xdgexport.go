@@ -219,7 +219,7 @@ func pick(list []apps.App, o Options) []apps.App {
 	seen := make(map[string]bool, len(list))
 	shown := shownToAll(list, o)
 	for _, a := range list { // of one id the default comes first, then the others by falling version
-		if (o.System && a.System || !o.System && a.Default && !shown(a)) && !seen[a.ID] {
+		if (o.System && a.System && a.State.Usable() || !o.System && a.Default && !shown(a)) && !seen[a.ID] {
 			seen[a.ID] = true
 			all = append(all, a)
 		}

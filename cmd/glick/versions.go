@@ -97,10 +97,12 @@ func newSystemSyncCommand() *cobra.Command {
 		Short: "Show the bundles of all users in every desktop of this computer",
 		Long: "system-sync, run by root, makes the applications in /usr/local/lib/bundles and\n" +
 			"/usr/lib/bundles appear for all users, below /usr/local, and takes away what belongs\n" +
-			"to bundles that are gone. Run it after changing these folders.",
+			"to bundles that are gone. It waits for files that are being copied there. Run it\n" +
+			"after changing these folders, or have systemd do so:\n\n" +
+			"  systemctl enable --now glick-system-sync.service",
 		Args: wantArgs(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			res, problems, err := xdgexport.SyncFolders(cmd.Context(), xdgexport.Options{System: true})
+			res, problems, err := xdgexport.SyncSettled(cmd.Context(), xdgexport.Options{System: true})
 			for _, p := range problems {
 				fmt.Fprintf(cmd.ErrOrStderr(), "glick: %s\n", printableLine(p.Error()))
 			}
