@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -88,32 +87,6 @@ func newAcceptCommand() *cobra.Command {
 			return xdgexport.Refresh(cmd.Context())
 		},
 		ValidArgsFunction: completeIDs,
-	}
-}
-
-func newSystemSyncCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "system-sync",
-		Short: "Show the bundles of all users in every desktop of this computer",
-		Long: "system-sync, run by root, makes the applications in /usr/local/lib/bundles and\n" +
-			"/usr/lib/bundles appear for all users, below /usr/local, and takes away what belongs\n" +
-			"to bundles that are gone. It waits for files that are being copied there. Run it\n" +
-			"after changing these folders, or have systemd do so:\n\n" +
-			"  systemctl enable --now glick-system-sync.service",
-		Args: wantArgs(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			res, problems, err := xdgexport.SyncSettled(cmd.Context(), xdgexport.Options{System: true})
-			for _, p := range problems {
-				fmt.Fprintf(cmd.ErrOrStderr(), "glick: %s\n", printableLine(p.Error()))
-			}
-			for _, l := range res.Left {
-				fmt.Fprintf(cmd.ErrOrStderr(), "glick: note: %s: %s is left out: %s\n", l.App, printableLine(l.Origin), printableLine(l.Reason))
-			}
-			if errors.Is(err, fs.ErrPermission) {
-				err = fmt.Errorf("%w; only root may do this", err)
-			}
-			return err
-		},
 	}
 }
 

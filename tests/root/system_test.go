@@ -19,15 +19,16 @@ import (
 const systemScript = `set -eu
 mount --make-rprivate /
 mount -t tmpfs none "$TOP"
-mkdir "$TOP/upper" "$TOP/work" "$TOP/lib" "$TOP/state" "$TOP/cache"
+mkdir "$TOP/upper" "$TOP/work"
+mount -t tmpfs none /var/lib
+mount -t tmpfs none /var/cache
 mount -t overlay -o "lowerdir=/usr/local,upperdir=$TOP/upper,workdir=$TOP/work" none /usr/local
 cp "$GLICK" "$TOP/glick" && install -m 755 "$TOP/glick" /usr/local/bin/glick
 rm -rf /usr/local/lib/bundles
 install -d /usr/local/lib/bundles
 before=$(cd /usr/local && find . | sort | sha256sum)
 as_user() { setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups "$@"; }
-sync() { (umask 077; env HOME="$TOP/state" XDG_DATA_HOME="$TOP/state" XDG_CACHE_HOME="$TOP/cache" XDG_DATA_DIRS=/usr/share \
-  setpriv --bounding-set=-all --inh-caps=-all --no-new-privs /usr/local/bin/glick system-sync); }
+sync() { (umask 077; env XDG_DATA_HOME=/nowhere setpriv --bounding-set=-all --inh-caps=-all --no-new-privs /usr/local/bin/glick system-sync "$@"); }
 
 sync
 [ "$before" = "$(cd /usr/local && find . | sort | sha256sum)" ] || { echo "something came of nothing"; exit 1; }
@@ -55,8 +56,20 @@ rm /usr/local/lib/bundles/shell.bundle
 sync
 [ "$before" = "$(cd /usr/local && find . | sort | sha256sum)" ] || { echo "left behind:"; cd "$TOP/upper" && find . ; exit 1; }
 
+# One by another maker waits until somebody trusts it.
+install -m 644 "$SIGNED" /usr/local/lib/bundles/shell.bundle
+sync
+install -m 644 "$OTHER" /usr/local/lib/bundles/shell.bundle
+sync 2>"$TOP/said"
+grep -q 'use --accept org.example.Shell' "$TOP/said" || { cat "$TOP/said"; exit 1; }
+[ ! -e /usr/local/share/applications/org.example.Shell.desktop ] || { echo "another maker's bundle is shown"; exit 1; }
+sync --accept org.example.Shell | grep -q Accepted
+as_user test -r /usr/local/share/applications/org.example.Shell.desktop || { echo "the accepted bundle is not shown"; exit 1; }
+rm /usr/local/lib/bundles/shell.bundle
+sync
+
 # What is still being copied is waited for.
-(cat "$BUNDLE"; sleep 1.5) >/usr/local/lib/bundles/slow.bundle &
+(cat "$OTHER"; sleep 1.5) >/usr/local/lib/bundles/slow.bundle &
 sleep 0.2
 sync
 as_user test -r /usr/local/share/applications/org.example.Shell.desktop || { echo "it did not wait for a copy"; exit 1; }
@@ -98,13 +111,17 @@ func TestSystemSync(t *testing.T) {
 	for _, c := range [][]string{
 		{"convert", "-size", "48x48", "xc:red", icon},
 		{glick, "build", "--icon", icon, "--command", "shell-of-all", tree, bundle},
+		{"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, "mine")},
+		{"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, "other")},
+		{glick, "sign", "--key", filepath.Join(dir, "mine"), bundle, bundle + ".mine"},
+		{glick, "sign", "--key", filepath.Join(dir, "other"), bundle, bundle + ".other"},
 	} {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", strings.Join(c, " "), err, out)
 		}
 	}
 	cmd := exec.Command("sh", "-c", systemScript)
-	cmd.Env = append(os.Environ(), "TOP="+top, "GLICK="+glick, "BUNDLE="+bundle, fmt.Sprint("USER_ID=", testUser(t).Uid))
+	cmd.Env = append(os.Environ(), "TOP="+top, "GLICK="+glick, "BUNDLE="+bundle, "SIGNED="+bundle+".mine", "OTHER="+bundle+".other", fmt.Sprint("USER_ID=", testUser(t).Uid))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
