@@ -65,7 +65,7 @@ func serveBus() error {
 }
 
 // newHome makes a home this process's own, with a session bus or without one.
-func newHome(t *testing.T, withBus bool) (home string) {
+func newServiceHome(t *testing.T, withBus bool) (home string) {
 	t.Helper()
 	home = t.TempDir()
 	runtimeDir := t.TempDir()
@@ -170,7 +170,7 @@ func TestSameWithAndWithoutService(t *testing.T) {
 	said := map[string]string{}
 	for _, way := range []string{"no bus", "no service", "service"} {
 		t.Run(way, func(t *testing.T) {
-			home := newHome(t, way != "no bus")
+			home := newServiceHome(t, way != "no bus")
 			var stop func() []string
 			if way == "service" {
 				stop = startService(t)
@@ -223,7 +223,7 @@ func TestSameWithAndWithoutService(t *testing.T) {
 }
 
 func TestPs(t *testing.T) {
-	newHome(t, true)
+	newServiceHome(t, true)
 	code, out, errs := cli(t, "ps")
 	if code != 0 || out != "" || !strings.Contains(errs, "the session service is not running") {
 		t.Errorf("without a service: %d %q %q", code, out, errs)

@@ -226,7 +226,12 @@ func TestDroppedAndDeleted(t *testing.T) {
 	good := build(t, "1.0")
 	_, log := h.start()
 	h.eventually("the folder", func() bool { return h.exists("Apps") })
-	h.eventually("the first look", func() bool { return strings.Contains(log.String(), "started") })
+	h.eventually("the service answers", func() bool { return strings.Contains(log.String(), "started") })
+	service := h.conn.Object(sessionbus.Name, sessionbus.Path)
+	// What the first look finds is not signalled.
+	if err := service.Call(sessionbus.Interface+".Sync", 0).Err; err != nil {
+		t.Fatal(err)
+	}
 	changed := make(chan *dbus.Signal, 10)
 	if err := h.conn.AddMatchSignal(dbus.WithMatchInterface(sessionbus.Interface)); err != nil {
 		t.Fatal(err)
@@ -251,7 +256,6 @@ func TestDroppedAndDeleted(t *testing.T) {
 			t.Error("no signal", want)
 		}
 	}
-	service := h.conn.Object(sessionbus.Name, sessionbus.Path)
 	if err := service.Call(sessionbus.Interface+".Sync", 0).Err; err != nil {
 		t.Error(err)
 	}

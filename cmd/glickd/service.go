@@ -45,6 +45,9 @@ type service struct {
 	reported map[string]string // files that were reported, with what
 	left     map[xdgexport.LeftOut]bool
 	shown    map[string]string // file and version of each shown id
+	exports  map[string]string // what the desktop shows, see xdgexport.Shown
+
+	pool session.Pool // what running applications see of all that
 }
 
 type syncRequest struct {
@@ -73,6 +76,11 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		log: log, syncs: make(chan syncRequest, 16),
 		reported: map[string]string{}, left: map[xdgexport.LeftOut]bool{}, shown: map[string]string{},
 	}
+	if s.exports, err = xdgexport.Shown(); err != nil {
+		log.Warn("what the desktop shows is not known before the first sync", "error", err)
+	}
+	// A service that takes over knows what its predecessor has shown before it is asked for it.
+	s.pool.Set(session.Installed{Exports: maps.Clone(s.exports)})
 	s.checks = newChecks(s.damageFound, func(err error) { log.Warn("large bundles are not checked", "error", err) })
 	var running *running
 	own := &own{}
@@ -112,7 +120,7 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		}
 	})
 	parts.Go(func() {
-		o := session.Options{Log: log, Plan: launch.Answer, Succession: succession(log), Replace: replace}
+		o := session.Options{Log: log, Installed: &s.pool, Plan: launch.Answer, Succession: succession(log), Replace: replace}
 		if s.bus != nil {
 			managed := s.bus.managed()
 			o.Ready, o.Changed = func() { ready(); running.changed() }, running.changed
@@ -325,6 +333,10 @@ func (s *service) sync(ctx context.Context) error {
 	if res.Changed() {
 		s.log.Info("synced", "written", len(res.Written), "removed", len(res.Removed))
 	}
+	if first || changed || res.Changed() {
+		res.Update(s.exports)
+		s.show(list)
+	}
 	if s.bus != nil {
 		var all []change
 		if !first {
@@ -338,6 +350,17 @@ func (s *service) sync(ctx context.Context) error {
 	}
 	s.checks.look(list)
 	return err
+}
+
+// show tells running applications what is installed now.
+func (s *service) show(list []apps.App) {
+	i := session.Installed{Bundles: map[string]session.Bundle{}, Exports: maps.Clone(s.exports)}
+	for _, a := range list {
+		if a.Default {
+			i.Bundles[a.ID] = session.Bundle{File: a.File, Digest: a.Digest}
+		}
+	}
+	s.pool.Set(i)
 }
 
 // damageFound has a bundle that turned out to be damaged taken out of the desktop. It was another process that has found it.
