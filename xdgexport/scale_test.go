@@ -130,8 +130,8 @@ func processTime() time.Duration {
 
 var manyApps []apps.App
 
-// BenchmarkSync measures a sync at which nothing has changed, and what one more application costs, among few and among
-// many. The desktop's own tools read all that is shown; "tools" has their time as well.
+// BenchmarkSync measures a sync at which nothing has changed, in a process that has synced before and in a new one, and what
+// one more application costs, among few and among many. The desktop's own tools read all that is shown; "tools" has their time as well.
 func BenchmarkSync(b *testing.B) {
 	if manyApps == nil {
 		manyApps = many(b, 1001)
@@ -144,6 +144,18 @@ func BenchmarkSync(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
+				if res, err := Sync(b.Context(), list[:n], o); err != nil || res.Changed() {
+					b.Fatal(res, err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("start/%d", n), func(b *testing.B) { // the first sync of a process
+			o := benchOptions(b, false)
+			if _, err := Sync(b.Context(), list[:n], o); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				last.r = nil
 				if res, err := Sync(b.Context(), list[:n], o); err != nil || res.Changed() {
 					b.Fatal(res, err)
 				}

@@ -144,6 +144,10 @@ func TestExports(t *testing.T) {
 	s.must(os.Remove(filepath.Join(s.Home, "Apps/Exports.bundle")))
 	s.until(20*time.Second, "GNOME Shell has forgotten the application", func() bool { return s.ask("app == null") == "true" })
 	_ = os.Remove(filepath.Join(s.Home, "exports.log"))
+	s.until(20*time.Second, "it does not start with the session", func() bool {
+		_, err := os.Stat(filepath.Join(s.Home, ".config/autostart"))
+		return os.IsNotExist(err)
+	})
 	var left []string
 	err := desk.Until(20*time.Second, "all is as before", func() (bool, error) {
 		left = differences(before, snapshot(t, s.Home))
@@ -271,13 +275,19 @@ func (s *session) starts(document, note string) {
 	})
 }
 
-// choices pins the application and makes it the default for text; both stay as they are when it is updated.
+// choices pins the application, makes it the default for text, and has it started with the session; all stays as it is when it
+// is updated.
 func (s *session) choices(second, note string) {
 	s.t.Helper()
 	s.run("gio", "mime", "text/plain", showID+".desktop")
 	list := filepath.Join(s.Home, ".config/mimeapps.list")
 	was, err := os.ReadFile(list)
 	s.must(err)
+	autostart := filepath.Join(s.Home, ".config/autostart", showID+".desktop")
+	s.run("glick", "autostart", showID)
+	if out := s.run("desktop-file-validate", autostart); out != "" {
+		s.t.Error(out)
+	}
 	const favourites = "new imports.gi.Gio.Settings({schema_id: 'org.gnome.shell'}).get_strv('favorite-apps')"
 	const dock = "imports.ui.appFavorites.getAppFavorites().getFavorites().map(a => a.get_id())"
 	s.ask("imports.ui.appFavorites.getAppFavorites().addFavorite('" + showID + ".desktop'); true")
@@ -300,4 +310,7 @@ func (s *session) choices(second, note string) {
 		s.t.Errorf("mimeapps.list is %q, was %q (%v)", now, was, err)
 	}
 	s.started("Open file://"+note, func() { s.run("gio", "open", note) })
+	if _, err := os.Stat(autostart); err != nil {
+		s.t.Errorf("it is no longer started with the session: %v", err)
+	}
 }
