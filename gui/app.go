@@ -49,14 +49,14 @@ func Run(args []string, version string) int {
 	a.ConnectStartup(a.startup)
 	a.ConnectActivate(a.showLibrary)
 	a.ConnectOpen(func(files []gio.Filer, _ string) {
-		for _, f := range files {
-			path := f.Path()
-			if path == "" {
+		paths := make([]string, len(files))
+		for i, f := range files {
+			if paths[i] = f.Path(); paths[i] == "" {
 				// Not a local file, and nothing mounts it as one: the window says so with the address.
-				path = f.URI()
+				paths[i] = f.URI()
 			}
-			a.openBundle(path)
 		}
+		a.openBundles(paths)
 	})
 	return a.Application.Run(args)
 }
@@ -88,6 +88,17 @@ func (a *application) addAction(name string, f func()) {
 	a.AddAction(action)
 }
 
+// openBundles shows the window of a file, or one list of several.
+func (a *application) openBundles(paths []string) {
+	if len(paths) > 1 {
+		newListWindow(a, paths)
+		return
+	}
+	for _, p := range paths {
+		a.openBundle(p)
+	}
+}
+
 // openBundle shows the window of a file; the same file again raises its window.
 func (a *application) openBundle(path string) {
 	path = work.Absolute(path)
@@ -96,7 +107,7 @@ func (a *application) openBundle(path string) {
 		w = newBundleWindow(a, path)
 		a.bundles[path] = w
 	}
-	w.window.Present()
+	w.present()
 }
 
 func (a *application) showLibrary() {

@@ -5,7 +5,9 @@ package gui
 import (
 	"context"
 	_ "embed" // ui
-	"slices"
+	"image"
+	"log/slog"
+	"time"
 
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
@@ -14,18 +16,23 @@ import (
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 
 	"glick.org/glick/gui/state"
-	"glick.org/glick/gui/tr"
 	"glick.org/glick/gui/work"
+	"glick.org/glick/xdgexport/apps"
 )
 
 //go:embed ui/bundle.ui
 var bundleUI string
 
-//go:embed ui/dialog.ui
-var dialogUI string
-
-// iconPixels is the side of the icon that is asked for: twice what is shown, for screens with small pixels.
-const iconPixels = 192
+const (
+	// iconPixels is the side of the icon that is asked for: twice what is shown, for screens with small pixels.
+	iconPixels = 256
+	// pictureWidth is that of screenshots, likewise.
+	pictureWidth = 1120
+	// firstLook is how long a window waits for what it is about before it is shown, in milliseconds: a spinner for a blink is worse than none.
+	firstLook = 120
+	// relateLook is how long what is known of a bundle by itself waits for how it relates to what is installed.
+	relateLook = 150 * time.Millisecond
+)
 
 // bundleWindow shows one bundle file.
 type bundleWindow struct {
@@ -49,14 +56,22 @@ type bundleWindow struct {
 	source, target        *gtk.Box
 	name, summary, byline *gtk.Label
 	hint                  *gtk.Label
-	rows                  *gtk.ListBox
-	rowOf                 map[string]*factRow
+	rows, adds            factList
+	sourceList            *gtk.ListBox
+	sourceRow             *adw.ActionRow
+	sourceSwitch          *gtk.Switch
+	gallery               *gtk.Box
+	carousel              *adw.Carousel
+	aboutBox, aboutTexts  *gtk.Box
+	addsBox               *gtk.Box
+	links                 *gtk.ListBox
 	details               *adw.ExpanderRow
 	detailRows            []*adw.ActionRow
 
 	bottom       *adw.Clamp
 	progressBox  *gtk.Box
 	progressText *gtk.Label
+	progressHow  *gtk.Label
 	progressBar  *gtk.ProgressBar
 	spinner      *gtk.Spinner
 	cancel       *gtk.Button
@@ -67,6 +82,11 @@ type bundleWindow struct {
 	end        context.CancelFunc
 	cancelTask context.CancelFunc // nil when no task can be cancelled
 	closed     bool
+	loaded     bool
+	flying     bool // the icon is on its way into the folder
+	carried    bool // by hand
+	first      state.Action
+	movedFrom  string // where the file was before it was installed by moving it; "" when it was not
 	remember   func() // the size of the window
 }
 
@@ -74,7 +94,7 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 	b := build(bundleUI)
 	w := &bundleWindow{
 		app:             app,
-		model:           state.New(path),
+		model:           state.New(path, installMoves()),
 		window:          object[*adw.ApplicationWindow](b, "window"),
 		title:           object[*adw.WindowTitle](b, "title"),
 		toasts:          object[*adw.ToastOverlay](b, "toasts"),
@@ -91,12 +111,22 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 		summary:         object[*gtk.Label](b, "summary"),
 		byline:          object[*gtk.Label](b, "byline"),
 		hint:            object[*gtk.Label](b, "hint"),
-		rows:            object[*gtk.ListBox](b, "rows"),
-		rowOf:           map[string]*factRow{},
+		rows:            newFactList(object[*gtk.ListBox](b, "rows")),
+		adds:            newFactList(object[*gtk.ListBox](b, "adds")),
+		sourceList:      object[*gtk.ListBox](b, "source_list"),
+		sourceRow:       object[*adw.ActionRow](b, "source_row"),
+		sourceSwitch:    object[*gtk.Switch](b, "source_switch"),
+		gallery:         object[*gtk.Box](b, "gallery"),
+		carousel:        object[*adw.Carousel](b, "carousel"),
+		aboutBox:        object[*gtk.Box](b, "about"),
+		aboutTexts:      object[*gtk.Box](b, "about_texts"),
+		addsBox:         object[*gtk.Box](b, "adds_box"),
+		links:           object[*gtk.ListBox](b, "links"),
 		details:         object[*adw.ExpanderRow](b, "details"),
 		bottom:          object[*adw.Clamp](b, "bottom"),
 		progressBox:     object[*gtk.Box](b, "progress_box"),
 		progressText:    object[*gtk.Label](b, "progress_text"),
+		progressHow:     object[*gtk.Label](b, "progress_how"),
 		progressBar:     object[*gtk.ProgressBar](b, "progress_bar"),
 		spinner:         object[*gtk.Spinner](b, "progress_spinner"),
 		cancel:          object[*gtk.Button](b, "cancel"),
@@ -120,10 +150,35 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 		a.ConnectActivate(func(*glib.Variant) { w.send(state.Pressed{Action: action}) })
 		w.window.AddAction(a)
 	}
+	w.sourceSwitch.NotifyProperty("active", func() { w.send(state.MoveChosen{Move: !w.sourceSwitch.Active()}) })
+	w.titleWhenScrolled(object[*gtk.ScrolledWindow](b, "scroller"))
 	w.connectDrag()
 	w.render()
 	go w.load()
 	return w
+}
+
+// present shows the window, and if it is shown already, brings it to the front. A new one waits a moment for what it is about.
+func (w *bundleWindow) present() {
+	if w.loaded || w.window.IsVisible() {
+		w.window.Present()
+		return
+	}
+	glib.TimeoutAdd(firstLook, func() bool {
+		if !w.closed && !w.window.IsVisible() {
+			w.window.Present()
+		}
+		return false
+	})
+}
+
+// titleWhenScrolled shows the name in the title when the one below it is out of sight.
+func (w *bundleWindow) titleWhenScrolled(scroller *gtk.ScrolledWindow) {
+	at := scroller.VAdjustment()
+	at.ConnectValueChanged(func() {
+		const sceneHeight = 190
+		w.title.SetVisible(at.Value() > sceneHeight || w.shown.Page != state.BundlePage)
+	})
 }
 
 // closing lets go of everything. What is being installed is cancelled, which leaves nothing behind.
@@ -141,8 +196,13 @@ func (w *bundleWindow) send(ev state.Event) {
 	if w.closed {
 		return
 	}
+	before := w.model.File
 	var effects []state.Effect
 	w.model, effects = w.model.Update(ev)
+	if w.model.File != before && w.app.bundles[before] == w {
+		delete(w.app.bundles, before)
+		w.app.bundles[w.model.File] = w
+	}
 	w.render()
 	for _, e := range effects {
 		w.do(e)
@@ -154,52 +214,108 @@ func (w *bundleWindow) post(ev state.Event) {
 	inMain(func() { w.send(ev) })
 }
 
+// load reads what the bundle is. What is installed of it is mostly known as soon, but may take long when nobody has looked before.
 func (w *bundleWindow) load() {
-	look, err := work.Load(w.model.File, iconPixels)
-	inMain(func() {
-		if w.closed {
-			return
+	file := w.model.File
+	look, err := work.Load(file, iconPixels)
+	if err != nil {
+		inMain(func() { w.arrived(nil, state.LoadFailed{Err: err}) })
+		return
+	}
+	if !look.Loaded.Related {
+		related := make(chan state.Refreshed, 1)
+		go func() {
+			installed, from := work.Relate(file, look.Loaded.Identity)
+			related <- state.Refreshed{Installed: installed, Trust: from}
+		}()
+		select {
+		case r := <-related:
+			look.Loaded.Related, look.Loaded.Installed, look.Loaded.Trust = true, r.Installed, r.Trust
+		case <-time.After(relateLook):
+			defer func() { w.post(<-related) }()
 		}
-		if err != nil {
-			w.send(state.LoadFailed{Err: err})
-			return
-		}
-		if look.Icon != nil {
-			w.picture = texture(look.Icon)
-			w.icon.SetFromPaintable(w.picture)
-		}
-		w.send(look.Loaded)
-		go w.watch(look.Loaded.Identity.ID, look.Loaded.Identity.Digest)
-	})
+	}
+	inMain(func() { w.arrived(look.Icon, look.Loaded) })
 }
 
-// watch keeps what the window says about installed versions true, also when somebody else installs or deletes them.
-func (w *bundleWindow) watch(id, digest string) {
-	_ = work.Watch(w.ctx, func() { w.post(state.Refreshed{Installed: work.InstalledOf(id, digest)}) })
+// arrived shows what was read first, and goes on behind it.
+func (w *bundleWindow) arrived(icon *image.NRGBA, ev state.Event) {
+	if w.closed {
+		return
+	}
+	w.loaded = true
+	if icon != nil {
+		w.picture = texture(icon)
+		w.icon.SetFromPaintable(w.picture)
+	}
+	w.send(ev)
+	if !w.window.IsVisible() {
+		w.window.Present()
+	}
+	if _, ok := ev.(state.Loaded); ok && !w.closed {
+		go func() { _ = work.Watch(w.ctx, func() { inMain(w.refresh) }) }()
+		// What opening a bundle does at once, if the person wants so, happens where it can be seen.
+		if w.first != state.NoAction {
+			w.send(state.Pressed{Action: w.first})
+		}
+	}
+}
+
+// refresh keeps what the window says about installed versions true, also when somebody else installs or deletes them.
+func (w *bundleWindow) refresh() {
+	if w.closed {
+		return
+	}
+	file, id := w.model.File, w.model.Identity
+	go func() {
+		installed, from := work.Relate(file, id)
+		w.post(state.Refreshed{Installed: installed, Trust: from})
+	}()
 }
 
 // do starts what an effect asks for.
 func (w *bundleWindow) do(e state.Effect) {
-	file, id, digest := w.model.File, w.model.Identity.ID, w.model.Identity.Digest
-	installed := func() []state.Installed { return work.InstalledOf(id, digest) }
+	file, id := w.model.File, w.model.Identity
+	installed := func() []state.Installed { return work.InstalledOf(id.ID, id.Digest) }
 	switch e := e.(type) {
 	case state.DoCheck:
 		go w.check(file)
 	case state.DoInstall:
 		w.dropUndo()
 		ctx := w.startTask()
-		progress := seldom(func(done, total int64) { w.post(state.TaskProgress{Done: done, Total: total}) })
+		begin := time.Now()
+		progress := seldom(func(done, total int64) { w.post(state.TaskProgress{Done: done, Total: total, At: time.Since(begin)}) })
 		w.app.work(func() func() {
-			undo, err := work.Install(ctx, file, e.KeepBoth, progress)
-			now := installed()
+			undo, now, err := work.Install(ctx, file, apps.InstallOptions{KeepBoth: e.KeepBoth, Move: e.Move, Accept: e.Accept, Progress: progress})
+			at := file
+			if e.Move && undo != nil {
+				at = now
+			}
+			list, from := work.Relate(at, id)
 			return func() {
 				w.keepUndo(undo)
-				w.send(state.InstallEnded{Err: err, Installed: now})
-				if err == nil {
-					w.landed()
+				w.movedFrom = ""
+				if at != file {
+					w.movedFrom = file
+				}
+				w.flying = undo != nil && !w.carried && w.animated()
+				w.carried = false
+				w.send(state.InstallEnded{Err: err, Installed: list, Trust: from, File: at})
+				if undo != nil {
+					w.land()
 				}
 			}
 		})
+	case state.DoRemember:
+		go func() {
+			if err := work.Remember(e.ID, e.Digest); err != nil {
+				slog.Warn("the answer cannot be remembered, so it will be asked again", "err", err)
+			}
+		}()
+	case state.DoRememberMove:
+		rememberInstallMoves(e.Move)
+	case state.Ask:
+		ask(&w.window.Window, e.Question, func(yes bool) { w.send(state.Answered{Yes: yes}) })
 	case state.DoUninstall:
 		w.dropUndo()
 		ctx := w.startTask()
@@ -208,6 +324,7 @@ func (w *bundleWindow) do(e state.Effect) {
 			now := installed()
 			return func() {
 				w.keepUndo(undo)
+				w.movedFrom = ""
 				w.send(state.UninstallEnded{Err: err, Installed: now})
 			}
 		})
@@ -218,7 +335,13 @@ func (w *bundleWindow) do(e state.Effect) {
 		w.app.work(func() func() {
 			err := undo.Back(context.Background()) // closing the window does not leave it half undone
 			now := installed()
-			return func() { w.send(state.UndoEnded{Err: err, Installed: now}) }
+			return func() {
+				at := ""
+				if err == nil {
+					at, w.movedFrom = w.movedFrom, ""
+				}
+				w.send(state.UndoEnded{Err: err, Installed: now, File: at})
+			}
 		})
 	case state.DoStart:
 		env := launchEnv(&w.window.Widget)
@@ -237,9 +360,7 @@ func (w *bundleWindow) do(e state.Effect) {
 	case state.DoClose:
 		w.window.Close()
 	case state.OpenFiles:
-		for _, f := range e.Files {
-			w.app.openBundle(f)
-		}
+		w.app.openBundles(e.Files)
 	case state.Toast:
 		action := ""
 		if e.Undo && w.undo != nil {
@@ -255,6 +376,8 @@ func (w *bundleWindow) do(e state.Effect) {
 }
 
 func (w *bundleWindow) check(file string) {
+	w.post(work.Examine(w.ctx, file))
+	work.Pictures(w.ctx, file, pictureWidth, func(p work.Picture) { inMain(func() { w.addPicture(p) }) })
 	progress := seldom(func(done, total int64) { w.post(state.CheckProgress{Done: done, Total: total}) })
 	err := work.Check(w.ctx, file, progress)
 	w.post(state.CheckEnded{Err: err})
@@ -292,241 +415,31 @@ func (w *bundleWindow) dropUndo() {
 	}
 }
 
-// landed shows that the application has arrived in the folder.
-func (w *bundleWindow) landed() {
-	w.target.AddCSSClass("landed")
-	glib.TimeoutAdd(700, func() { w.target.RemoveCSSClass("landed") })
+// settingOf is the value of a key of the settings, "" when there is no such key.
+func settingOf(key string) string {
+	if s := settings(); s != nil && hasSetting(key) {
+		return s.String(key)
+	}
+	return ""
 }
 
-// connectDrag makes the icon something to be dragged, and the folder and the window something to drop on.
-func (w *bundleWindow) connectDrag() {
-	file := gio.NewFileForPath(w.model.File)
-	drag := gtk.NewDragSource()
-	drag.SetActions(gdk.ActionCopy)
-	drag.ConnectPrepare(func(x, y float64) *gdk.ContentProvider {
-		if !w.shown.CanDrag {
-			return nil
-		}
-		drag.SetIcon(gtk.NewWidgetPaintable(w.icon).CurrentImage(), int(x), int(y))
-		// The same as the file manager gives, so the icon can be dragged into a folder or a letter as well.
-		return gdk.NewContentProviderForBytes("text/uri-list", glib.NewBytesWithGo([]byte(file.URI()+"\r\n")))
-	})
-	drag.ConnectDragBegin(func(gdk.Dragger) { w.source.AddCSSClass("dragging") })
-	drag.ConnectDragEnd(func(gdk.Dragger, bool) { w.source.RemoveCSSClass("dragging") })
-	w.icon.AddController(drag)
-
-	target := onDrop(&w.target.Widget, func(path string) bool {
-		w.target.RemoveCSSClass("over") // not every drop is followed by a leave
-		w.send(state.Dropped{Files: []string{path}, OnTarget: true})
-		return true
-	})
-	target.ConnectEnter(func(_, _ float64) gdk.DragAction {
-		w.target.AddCSSClass("over")
-		return gdk.ActionCopy
-	})
-	target.ConnectLeave(func() { w.target.RemoveCSSClass("over") })
-	onDrop(&w.window.Widget, func(path string) bool {
-		w.send(state.Dropped{Files: []string{path}})
-		return true
-	})
+// hasSetting asks first: GLib ends the program for a key that the installed schema does not have.
+func hasSetting(key string) bool {
+	schema := gio.SettingsSchemaSourceGetDefault().Lookup(AppID, true)
+	return schema != nil && schema.HasKey(key)
 }
 
-// render makes the widgets show the model.
-func (w *bundleWindow) render() {
-	v := w.model.View()
-	w.window.SetTitle(v.Title)
-	w.title.SetTitle(v.Title)
-	switch v.Page {
-	case state.LoadingPage:
-		w.stack.SetVisibleChildName("loading")
-		w.bottom.SetVisible(false)
-	case state.ProblemPage:
-		w.renderProblem(v)
-	case state.BundlePage:
-		w.renderBundle(v)
-	}
-	w.shown = v
-}
+// installMoves says whether installing takes the file away from where it is.
+func installMoves() bool { return settingOf("install-mode") == "move" }
 
-func (w *bundleWindow) renderProblem(v state.View) {
-	w.problem.SetIconName(v.Problem.Icon)
-	w.problem.SetTitle(glib.MarkupEscapeText(v.Problem.Title, -1))
-	w.problem.SetDescription(glib.MarkupEscapeText(v.Problem.Advice, -1))
-	w.problemDetail.SetText(v.Problem.Detail)
-	w.problemExpander.SetVisible(v.Problem.Detail != "")
-	w.stack.SetVisibleChildName("problem")
-	w.hint.SetVisible(false)
-	w.renderButtons(v.Buttons)
-	w.bottom.SetVisible(true)
-}
-
-func (w *bundleWindow) renderBundle(v state.View) {
-	showText(w.name, v.Name)
-	showText(w.summary, v.Summary)
-	showText(w.byline, v.Byline)
-	showText(w.hint, v.Hint)
-	if v.CanDrag {
-		w.icon.SetCursorFromName("grab")
-		w.source.AddCSSClass("grab")
-		describe(&w.icon.Widget, tr.F("Icon of {name}. Drag it onto Applications to install.", "name", v.Name))
-	} else {
-		w.icon.SetCursorFromName("default")
-		w.source.RemoveCSSClass("grab")
-		describe(&w.icon.Widget, tr.F("Icon of {name}", "name", v.Name))
-	}
-	w.renderScene(v.InPlace)
-	if !slices.Equal(rowIDs(v.Rows), rowIDs(w.shown.Rows)) {
-		for _, r := range w.shown.Rows {
-			w.rows.Remove(w.rowOf[r.ID])
-		}
-		for _, r := range v.Rows {
-			if w.rowOf[r.ID] == nil {
-				w.rowOf[r.ID] = newFactRow()
-			}
-			w.rows.Append(w.rowOf[r.ID])
-		}
-	}
-	for _, r := range v.Rows {
-		w.rowOf[r.ID].show(r)
-	}
-	if !slices.Equal(v.Details, w.shown.Details) {
-		for _, r := range w.detailRows {
-			w.details.Remove(r)
-		}
-		w.detailRows = nil
-		for _, d := range v.Details {
-			r := plainRow()
-			r.SetTitle(d.Name)
-			r.SetSubtitle(d.Value)
-			w.details.AddRow(r)
-			w.detailRows = append(w.detailRows, r)
-		}
-	}
-	w.stack.SetVisibleChildName("bundle")
-	w.renderProgress(v.Progress)
-	w.renderButtons(v.Buttons)
-	w.bottom.SetVisible(true)
-}
-
-// renderScene shows whether the application is outside the folder or in it.
-func (w *bundleWindow) renderScene(inPlace bool) {
-	if inPlace {
-		w.arrow.SetFromIconName("object-select-symbolic")
-		w.arrow.AddCSSClass("installed")
-		w.source.AddCSSClass("installed")
-		if w.picture != nil {
-			w.emblem.SetFromPaintable(w.picture)
-			w.emblem.SetPixelSize(48)
-			w.emblem.RemoveCSSClass("emblem")
-		}
+func rememberInstallMoves(move bool) {
+	s := settings()
+	if s == nil || !hasSetting("install-mode") {
 		return
 	}
-	w.arrow.SetFromIconName("go-next-symbolic")
-	w.arrow.RemoveCSSClass("installed")
-	w.source.RemoveCSSClass("installed")
-	w.emblem.SetFromIconName("view-app-grid-symbolic")
-	w.emblem.SetPixelSize(32)
-	w.emblem.AddCSSClass("emblem")
-}
-
-func (w *bundleWindow) renderProgress(p *state.Progress) {
-	w.progressBox.SetVisible(p != nil)
-	if p == nil {
-		return
+	mode := "copy"
+	if move {
+		mode = "move"
 	}
-	w.hint.SetVisible(false)
-	w.progressText.SetText(p.Text)
-	known := p.Fraction >= 0
-	if known {
-		w.progressBar.SetFraction(p.Fraction)
-	}
-	w.progressBar.SetVisible(known)
-	w.spinner.SetVisible(!known)
-	w.spinner.SetSpinning(!known)
-	w.cancel.SetVisible(p.Cancel)
-	w.cancel.SetSensitive(p.Enabled)
-}
-
-// renderButtons keeps the buttons that stay, so that the focus does, and puts new ones in the place of others.
-func (w *bundleWindow) renderButtons(bs []state.Button) {
-	same := slices.EqualFunc(bs, w.shown.Buttons, func(a, b state.Button) bool {
-		return a.Action == b.Action && a.Label == b.Label && a.Style == b.Style && a.Default == b.Default
-	})
-	if !same {
-		w.rebuildButtons(bs)
-	}
-	for _, b := range bs {
-		w.buttonOf[b.Action].SetSensitive(b.Enabled)
-	}
-	// Focus and default button are the same one; a button that cannot be pressed keeps neither.
-	for i, b := range bs {
-		wasEnabled := same && w.shown.Buttons[i].Enabled
-		if b.Default && b.Enabled && !wasEnabled {
-			w.window.SetDefaultWidget(w.buttonOf[b.Action])
-			w.buttonOf[b.Action].GrabFocus()
-		}
-	}
-	if len(bs) > 0 && w.shown.Progress == nil && w.cancel.IsVisible() && w.progressBox.IsVisible() {
-		w.cancel.GrabFocus()
-	}
-}
-
-func (w *bundleWindow) rebuildButtons(bs []state.Button) {
-	w.window.SetDefaultWidget(nil)
-	for child := w.buttons.FirstChild(); child != nil; child = w.buttons.FirstChild() {
-		w.buttons.Remove(child)
-	}
-	clear(w.buttonOf)
-	row := func() *gtk.Box {
-		box := gtk.NewBox(gtk.OrientationHorizontal, 6)
-		box.SetHomogeneous(true)
-		w.buttons.Append(box)
-		return box
-	}
-	line := row()
-	for i, b := range bs {
-		if len(bs) > 2 && i == len(bs)-1 {
-			line = row() // three in one line do not fit a narrow window in every language
-		}
-		button := newButton(b.Label)
-		switch b.Style {
-		case state.Suggested:
-			button.AddCSSClass("suggested-action")
-		case state.Destructive:
-			button.AddCSSClass("uninstall") // quieter than the theme's: it can be undone
-		}
-		button.AddCSSClass("pill")
-		button.SetHExpand(true)
-		button.ConnectClicked(func() { w.send(state.Pressed{Action: b.Action}) })
-		line.Append(button)
-		w.buttonOf[b.Action] = button
-	}
-}
-
-func rowIDs(rows []state.Row) []string {
-	ids := make([]string, len(rows))
-	for i, r := range rows {
-		ids[i] = r.ID
-	}
-	return ids
-}
-
-// showText shows a label only when it has something to say.
-func showText(l *gtk.Label, text string) {
-	l.SetText(text)
-	l.SetVisible(text != "")
-}
-
-// showCause says what went wrong and waits for the person.
-func showCause(parent *gtk.Window, c state.Cause) {
-	b := build(dialogUI)
-	// The bindings do not know this class; to them it is a window.
-	dialog := object[*gtk.Window](b, "dialog")
-	dialog.SetObjectProperty("heading", c.Title)
-	dialog.SetObjectProperty("body", c.Advice)
-	detail := object[*gtk.Label](b, "detail")
-	detail.SetText(c.Detail)
-	object[*gtk.ScrolledWindow](b, "scroller").SetVisible(c.Detail != "")
-	dialog.SetTransientFor(parent)
-	dialog.Present()
+	s.SetString("install-mode", mode)
 }

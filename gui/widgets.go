@@ -108,7 +108,7 @@ func newFactRow() *factRow {
 	return r
 }
 
-var toneClass = map[state.Tone]string{state.Good: "good", state.Warning: "warning", state.Bad: "bad"}
+var toneClass = map[state.Tone]string{state.Good: "tone-good", state.Warning: "tone-warning", state.Bad: "tone-bad"}
 
 func (r *factRow) show(v state.Row) {
 	r.SetTitle(v.Title)

@@ -5,7 +5,10 @@
 package state
 
 import (
+	"time"
+
 	"glick.org/glick/bundle"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 // Identity is what a bundle says of itself in its first few kilobytes. All text is as the file has it, so it may be hostile;
@@ -13,11 +16,34 @@ import (
 type Identity struct {
 	ID, Name, Version           string
 	Summary, Developer, License string
+	Description                 []Block
+	Links                       []Link
 	Arch                        string // as in the manifest: x86_64, aarch64
+	Format                      string // one of package bundle's
 	Size                        int64  // of the file, in bytes
 	Unpacked                    int64  // of all files in it, in bytes
 	Origin                      string // URL that it was downloaded from, "" when not known
 	Digest                      string // identity of the whole bundle, in hex
+	CanMove                     bool   // the file may be taken away from where it is
+}
+
+// Block is a paragraph of a description, or an item of a list.
+type Block struct {
+	Item bool
+	Text string
+}
+
+// Link is an address that a bundle names. Kind is AppStream's word for it: homepage, bugtracker, help…
+type Link struct{ Kind, URL string }
+
+// Trust is what is known of who made the bundle.
+type Trust struct {
+	State    trust.State
+	Key      trust.Key   // whose signature it has; the zero value for none
+	Expected []trust.Key // those that bundles of this id should have; none when nothing is remembered
+	Since    time.Time   // when the id was seen first
+	Accepted bool        // the person has said before that this very bundle may be used
+	Damage   string      // why State is Damaged, for experts
 }
 
 // Installed is one installed version of the application.
@@ -28,15 +54,39 @@ type Installed struct {
 	System  bool   // it is there for all users and not ours to remove
 }
 
-// Lack is something that this computer does not offer.
-type Lack int
+// Lacking is a kind of thing that this computer does not offer.
+type Lacking int
 
-// What may be missing.
+// What may be missing, the worst first.
 const (
-	LackFUSE         Lack = iota // no /dev/fuse that this user may open
-	LackNamespaces               // user namespaces are switched off
-	LackArchitecture             // made for another processor
+	LackFormat       Lacking = iota // it is a file of another program; Detail is the format
+	LackArchitecture                // made for another processor
+	LackStart                       // bundles cannot be started here at all
+	LackLoader                      // the program needs a loader that is not here; Detail is its path
+	LackLibc                        // it needs a newer C library; Detail is the version it needs, Here the one that there is
+	LackLibraries                   // libraries that are neither in the bundle nor here; Detail lists them
+	LackNamespaces                  // no private view of files: started at a fixed path
+	LackFUSE                        // no FUSE: unpacked into a cache before the first start
 )
+
+// Lack is something that this computer does not offer.
+type Lack struct {
+	Kind         Lacking
+	Detail, Here string
+	Mend         string // what a person, or the administrator, can do; may be empty
+}
+
+// Adds is what installing the bundle shows to the desktop.
+type Adds struct {
+	Entries  []string // names in the menu of applications
+	Types    []string // kinds of files that it opens, as people call them
+	Schemes  []string // of links that it opens
+	Commands []string // for the terminal
+	Services []string // D-Bus names that other programs can start it by
+	Fonts    int
+	Search   bool     // it can answer searches in the overview, once that is switched on
+	Left     []string // what it has and is not shown, with the reason, for experts
+}
 
 // Phase is how far reading the file has come.
 type Phase int
@@ -78,9 +128,13 @@ type Model struct {
 	Phase     Phase
 	Cause     Cause // why it is Refused
 	Identity  Identity
+	Related   bool        // Installed and Trust are known
 	Installed []Installed // newest first
-	Shared    int64       // bytes that installed applications have too; -1 when not known
+	Trust     Trust
+	Shared    int64 // bytes that installed applications have too; -1 when not known
 	Lacks     []Lack
+	Adds      *Adds // nil when not known
+	Move      bool  // installing takes the file away from where it is
 
 	Check      Check
 	CheckDone  int64 // bytes
@@ -91,12 +145,16 @@ type Model struct {
 	Done       int64 // bytes of the task
 	Total      int64 // 0 when not known
 	Cancelling bool
+	Gone       bool // the file of this window was uninstalled
 
-	undo bool // there is something that Undo would take back
+	speed  speed
+	undo   bool   // there is something that Undo would take back
+	asking Action // what a question that is open is about; NoAction for none
+	agreed bool   // the person wants it opened in spite of what speaks against it
 }
 
-// New is the model of a window that has just been opened for file, an absolute path.
-func New(file string) Model { return Model{File: file, Shared: -1} }
+// New is the model of a window that has just been opened for file, an absolute path. move is how the person installs.
+func New(file string, move bool) Model { return Model{File: file, Shared: -1, Move: move} }
 
 // Relation compares the bundle of the window with what is installed of its id.
 type Relation int
@@ -113,21 +171,26 @@ const (
 // Relation says how the bundle relates to what is installed, and to which of the installed versions: the same one if it is
 // there, else the newest.
 func (m Model) Relation() (Relation, Installed) {
-	for _, i := range m.Installed {
+	return relate(m.Identity.Version, m.Installed)
+}
+
+// relate is Relation for a bundle of the given version.
+func relate(version string, installed []Installed) (Relation, Installed) {
+	for _, i := range installed {
 		if i.Same {
 			return SameInstalled, i
 		}
 	}
-	if len(m.Installed) == 0 {
+	if len(installed) == 0 {
 		return NotInstalled, Installed{}
 	}
-	newest := m.Installed[0]
-	for _, i := range m.Installed[1:] {
+	newest := installed[0]
+	for _, i := range installed[1:] {
 		if bundle.CompareVersions(i.Version, newest.Version) > 0 {
 			newest = i
 		}
 	}
-	switch c := bundle.CompareVersions(m.Identity.Version, newest.Version); {
+	switch c := bundle.CompareVersions(version, newest.Version); {
 	case c > 0:
 		return OlderInstalled, newest
 	case c < 0:
@@ -137,17 +200,23 @@ func (m Model) Relation() (Relation, Installed) {
 	}
 }
 
-// lacks says whether l is missing here.
-func (m Model) lacks(l Lack) bool {
-	for _, x := range m.Lacks {
-		if x == l {
+// lacks says whether something of a kind is missing here.
+func (m Model) lacks(k Lacking) bool {
+	for _, l := range m.Lacks {
+		if l.Kind == k {
 			return true
 		}
 	}
 	return false
 }
 
-// runnable says whether there is any sense in starting or installing the bundle here.
-func (m Model) runnable() bool {
-	return m.Phase == Ready && m.Check != Damaged && !m.lacks(LackArchitecture)
+// damaged says whether the file is not what its maker made.
+func (m Model) damaged() bool { return m.Check == Damaged || m.Trust.State == trust.Damaged }
+
+// startable says whether there is any sense in starting the bundle here.
+func (m Model) startable() bool {
+	return m.Phase == Ready && m.Related && !m.Gone && !m.lacks(LackArchitecture) && !m.lacks(LackFormat)
 }
+
+// installable says whether there is any sense in installing the bundle here.
+func (m Model) installable() bool { return m.startable() && !m.damaged() }

@@ -7,21 +7,30 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 const file = "/home/ann/Downloads/Meadow.bundle"
 
+// signed is what is known of a bundle that nothing speaks against.
+var signed = Trust{State: trust.FirstSeen, Key: trust.Key{Fingerprint: "SHA256:new", Type: "ed25519"}}
+
 func ready(installed ...Installed) Model {
-	m, _ := New(file).Update(Loaded{
-		Identity:  Identity{ID: "org.example.Meadow", Name: "Meadow Notes", Version: "2.4", Developer: "Ann", Arch: "x86_64", Size: 35_200_000},
+	m, _ := New(file, false).Update(Loaded{
+		Identity:  Identity{ID: "org.example.Meadow", Name: "Meadow Notes", Version: "2.4", Developer: "Ann", Arch: "x86_64", Size: 35_200_000, CanMove: true},
+		Related:   true,
 		Installed: installed,
+		Trust:     signed,
 	})
 	return m
 }
@@ -59,6 +68,7 @@ func TestButtons(t *testing.T) {
 		installed []Installed
 		lacks     []Lack
 		check     error
+		from      *Trust
 		want      string
 		drag      bool
 	}{
@@ -70,14 +80,22 @@ func TestButtons(t *testing.T) {
 		{name: "newer installed", installed: []Installed{{Version: "2.10"}}, want: "Open Downgrade Keep Both*", drag: true},
 		{name: "newest counts", installed: []Installed{{Version: "1"}, {Version: "3"}}, want: "Open Downgrade Keep Both*", drag: true},
 		{name: "another build", installed: []Installed{{Version: "2.4"}}, want: "Open Keep Both Update*", drag: true},
-		{name: "other processor", lacks: []Lack{LackArchitecture}, want: "(Open) (Install*)"},
-		{name: "no fuse", lacks: []Lack{LackFUSE}, want: "Open Install*", drag: true},
-		{name: "damaged", check: bundle.ErrDamaged, want: "(Open) (Install*)"},
-		{name: "damaged and installed", installed: []Installed{same}, check: bundle.ErrDamaged, want: "Uninstall (Open*)"},
+		{name: "other processor", lacks: []Lack{{Kind: LackArchitecture}}, want: "(Open) (Install*)"},
+		{name: "no fuse", lacks: []Lack{{Kind: LackFUSE}}, want: "Open Install*", drag: true},
+		{name: "another format", lacks: []Lack{{Kind: LackFormat, Detail: bundle.FormatAppImage2}}, want: "Close*"},
+		{name: "unsigned", from: &Trust{State: trust.Unsigned}, want: "Open Install*", drag: true},
+		{name: "signed by somebody else", from: &Trust{State: trust.Changed}, want: "Open Install", drag: true},
+		{name: "update by somebody else", from: &Trust{State: trust.Changed}, installed: []Installed{older}, want: "Open Keep Both Update", drag: true},
+		{name: "signature wrong", from: &Trust{State: trust.Damaged}, want: "Open (Install)"},
+		{name: "damaged", check: bundle.ErrDamaged, want: "Open (Install)"},
+		{name: "damaged and installed", installed: []Installed{same}, check: bundle.ErrDamaged, want: "Uninstall Open"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := ready(c.installed...)
 			m.Lacks = c.lacks
+			if c.from != nil {
+				m.Trust = *c.from
+			}
 			m, _ = m.Update(CheckEnded{c.check})
 			v := m.View()
 			if got := labels(v); got != c.want {
@@ -95,8 +113,16 @@ func TestInstall(t *testing.T) {
 	m := ready()
 	m, effects := m.Update(Pressed{Install})
 	wantEffects(t, effects, DoInstall{})
-	m, _ = m.Update(TaskProgress{Done: 17_600_000, Total: 35_200_000})
+	m, _ = m.Update(TaskProgress{Done: 0, Total: 35_200_000})
+	m, _ = m.Update(TaskProgress{Done: 8_800_000, Total: 35_200_000, At: time.Second})
+	if p := m.View().Progress; p == nil || p.Fraction != 0.25 || p.Amount != "Copying: 17.6 MB of 35.2 MB · 17.6 MB/s" {
+		t.Fatalf("half of the copy is shown as %+v", p)
+	}
+	m, _ = m.Update(TaskProgress{Done: 17_600_000, Total: 35_200_000, At: 2 * time.Second})
 	v := m.View()
+	if v.Progress.Amount != "Checking: 0 bytes of 35.2 MB" {
+		t.Errorf("when checking begins it says %q", v.Progress.Amount)
+	}
 	if v.Progress == nil || v.Progress.Fraction != 0.5 || !v.Progress.Cancel {
 		t.Fatalf("half way it shows %+v", v.Progress)
 	}
@@ -203,6 +229,206 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestTrustWords has every state of trust said in its own words, and asked about where it must be.
+func TestTrustWords(t *testing.T) {
+	old := trust.Key{Fingerprint: "SHA256:old", Type: "ed25519"}
+	since := time.Date(2026, 5, 3, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name    string
+		from    Trust
+		check   error
+		title   string
+		tone    Tone
+		open    string // what is asked before it is opened; "" for nothing
+		install string
+	}{
+		{"verified", Trust{State: trust.Verified, Key: old, Since: since}, nil, "From the publisher that you know", Good, "", ""},
+		{"named", Trust{State: trust.Verified, Key: trust.Key{Fingerprint: "SHA256:old", Comment: "Ann"}}, nil, "Signed by Ann", Good, "", ""},
+		{"first seen", signed, nil, "Signed by a publisher seen for the first time", Plain, "", ""},
+		{"unsigned", Trust{State: trust.Unsigned}, nil, "Not signed", Warning, "Open Meadow Notes?", ""},
+		{"unsigned, accepted", Trust{State: trust.Unsigned, Accepted: true}, nil, "Not signed", Warning, "", ""},
+		{"changed", Trust{State: trust.Changed, Key: signed.Key, Expected: []trust.Key{old}}, nil, "Signed by somebody else than before", Bad,
+			"Open Meadow Notes From Somebody Else?", "Trust the New Signature of Meadow Notes?"},
+		{"lost", Trust{State: trust.Changed, Expected: []trust.Key{old}}, nil, "The signature is missing", Bad,
+			"Open Meadow Notes From Somebody Else?", "Install Meadow Notes Without Its Signature?"},
+		{"wrong", Trust{State: trust.Damaged, Damage: "no"}, nil, "The signature is wrong", Bad, "Open Damaged Meadow Notes?", "-"},
+		{"damaged", signed, bundle.ErrDamaged, "Signed by a publisher seen for the first time", Plain, "Open Damaged Meadow Notes?", "-"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := ready()
+			m.Trust = c.from
+			m, _ = m.Update(CheckEnded{c.check})
+			if r := row(m.View(), "signature"); r.Title != c.title || r.Tone != c.tone {
+				t.Errorf("it says %q (%d), want %q (%d)", r.Title, r.Tone, c.title, c.tone)
+			}
+			asked := func(a Action) string {
+				_, effects := m.Update(Pressed{a})
+				if len(effects) == 0 {
+					return "-"
+				}
+				if q, ok := effects[0].(Ask); ok {
+					return q.Question.Title
+				}
+				return ""
+			}
+			if got := asked(Open); got != c.open {
+				t.Errorf("before opening it asks %q, want %q", got, c.open)
+			}
+			if got := asked(Install); got != c.install {
+				t.Errorf("before installing it asks %q, want %q", got, c.install)
+			}
+		})
+	}
+}
+
+// TestAnswers: what is asked about happens after yes only, once, and is remembered where it should be.
+func TestAnswers(t *testing.T) {
+	m := ready()
+	m.Trust = Trust{State: trust.Unsigned}
+	m.Identity.Digest = "d"
+	asked, _ := m.Update(Pressed{Open})
+	if _, effects := asked.Update(Pressed{Open}); effects != nil {
+		t.Errorf("pressing again while it is asked does %v", effects)
+	}
+	no, effects := asked.Update(Answered{false})
+	if effects != nil || no.Task != Idle {
+		t.Errorf("after no it does %v", effects)
+	}
+	if _, effects := no.Update(Pressed{Open}); len(effects) != 1 {
+		t.Errorf("after no, pressing again does %v, want to be asked again", effects)
+	}
+	yes, effects := asked.Update(Answered{true})
+	wantEffects(t, effects, DoRemember{"org.example.Meadow", "d"}, DoStart{file})
+	yes, _ = yes.Update(Started{})
+	_, effects = yes.Update(Pressed{Open})
+	wantEffects(t, effects, DoStart{file})
+
+	m.Trust = Trust{State: trust.Changed}
+	asked, _ = m.Update(Pressed{Install})
+	_, effects = asked.Update(Answered{true})
+	wantEffects(t, effects, DoInstall{Accept: true})
+	// What was asked about may have become impossible meanwhile.
+	asked, _ = asked.Update(CheckEnded{bundle.ErrDamaged})
+	if _, effects := asked.Update(Answered{true}); effects != nil {
+		t.Errorf("after it turned out damaged, yes does %v", effects)
+	}
+	if _, effects := m.Update(Answered{true}); effects != nil {
+		t.Errorf("an answer without a question does %v", effects)
+	}
+}
+
+// TestMove: the choice is remembered, used, and the window follows the file.
+func TestMove(t *testing.T) {
+	m := ready()
+	if s := m.View().Source; s == nil || !s.Keep || !s.CanChoose {
+		t.Fatalf("the file is shown as %+v", s)
+	}
+	m, effects := m.Update(MoveChosen{true})
+	wantEffects(t, effects, DoRememberMove{true})
+	if s := m.View().Source; s.Keep || !strings.Contains(s.Text, "moves “Meadow.bundle”") {
+		t.Errorf("when it is moved it says %+v", s)
+	}
+	m, effects = m.Update(Pressed{Install})
+	wantEffects(t, effects, DoInstall{Move: true})
+	const there = "/home/ann/Apps/Meadow.bundle"
+	m, _ = m.Update(InstallEnded{Installed: []Installed{{Version: "2.4", File: there, Same: true}}, Trust: signed, File: there})
+	if m.File != there || m.View().Source != nil {
+		t.Errorf("after moving the window is about %s", m.File)
+	}
+	gone, _ := m.Update(Pressed{Uninstall})
+	gone, _ = gone.Update(UninstallEnded{})
+	if got := labels(gone.View()); got != "Close*" {
+		t.Errorf("after its file was uninstalled the buttons are %q", got)
+	}
+	gone, effects = gone.Update(Pressed{Undo})
+	wantEffects(t, effects, DoUndo{})
+	back, _ := gone.Update(UndoEnded{Installed: m.Installed})
+	if got := labels(back.View()); got != "Uninstall Open*" {
+		t.Errorf("after undoing that the buttons are %q", got)
+	}
+	m, _ = m.Update(Pressed{Undo})
+	m, _ = m.Update(UndoEnded{File: file})
+	if m.File != file {
+		t.Errorf("after undoing the window is about %s", m.File)
+	}
+	m.Identity.CanMove = false
+	if s := m.View().Source; s.CanChoose || !strings.Contains(s.Text, "stays there") {
+		t.Errorf("a file that cannot be moved is shown as %+v", s)
+	}
+	_, effects = m.Update(Pressed{Install})
+	wantEffects(t, effects, DoInstall{})
+	m, _ = m.Update(Pressed{Install})
+	m, effects = m.Update(InstallEnded{Err: fmt.Errorf("x: %w", apps.ErrSourceLeft)})
+	wantEffects(t, effects, Toast{Text: "Meadow Notes installed. The downloaded file could not be removed.", Undo: true})
+}
+
+// TestIdentityFirst: the window shows what the bundle is before it knows how it relates to what is installed.
+func TestIdentityFirst(t *testing.T) {
+	m, _ := New(file, false).Update(Loaded{Identity: Identity{ID: "org.example.Meadow", Name: "Meadow", Version: "2"}})
+	v := m.View()
+	if v.Name != "Meadow" || labels(v) != "(Open) (Install*)" || !row(v, "signature").Busy {
+		t.Errorf("at first it shows %q, %q", v.Name, labels(v))
+	}
+	m, _ = m.Update(Refreshed{Installed: []Installed{{Version: "1"}}, Trust: signed})
+	if got := labels(m.View()); got != "Open Keep Both Update*" {
+		t.Errorf("then the buttons are %q", got)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	m := ready()
+	m.Identity.Links = []Link{{"homepage", "https://example.org/x"}, {"homepage", "https://b.example"}, {"help", "javascript:alert(1)"},
+		{"bugtracker", "file:///etc/passwd"}, {"faq", "https://user:secret@example.org"}, {"odd", "https://c.example"}, {"donation", "http://d.example"}}
+	var got []string
+	for _, l := range m.View().Links {
+		got = append(got, l.Title+" "+l.URL)
+	}
+	if want := []string{"Website https://example.org/x", "Donate http://d.example"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("links are %q, want %q", got, want)
+	}
+}
+
+func TestAddsWords(t *testing.T) {
+	m := ready()
+	if m.View().Adds != nil {
+		t.Error("it says what it adds before that is known")
+	}
+	m, _ = m.Update(Examined{Adds: &Adds{}})
+	if rows := m.View().Adds; len(rows) != 1 || rows[0].ID != "nothing" {
+		t.Errorf("adding nothing is said as %+v", rows)
+	}
+	m, _ = m.Update(Examined{Adds: &Adds{Entries: []string{"A", "B"}, Types: []string{"a", "b", "c", "d", "e", "f"}, Commands: []string{"x"}}})
+	var got []string
+	for _, r := range m.View().Adds {
+		got = append(got, r.Title+": "+r.Text)
+	}
+	want := []string{"2 entries in the menu of applications: A, B", "Opens files: a, b, c, d and 2 more", "A command for the terminal: x"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("it adds %q, want %q", got, want)
+	}
+}
+
+func TestStartHints(t *testing.T) {
+	ended := func(script string) error { return fmt.Errorf("it ended: %w", exec.Command("sh", "-c", script).Run()) }
+	for _, c := range []struct {
+		err         error
+		words, want string
+	}{
+		{ended("exit 3"), "", "without a message"},
+		{ended("exit 3"), "odd", "Its last words"},
+		{ended("exit 1"), "x: error while loading shared libraries: libx.so.1: cannot open", "A library that it needs"},
+		{ended("exit 1"), "x: /lib/libc.so.6: version `GLIBC_2.99' not found", "newer system"},
+		{ended("kill -SEGV $$"), "", "It crashed"},
+		{ended("kill -ILL $$"), "", "newer processor"},
+		{ended("kill -KILL $$"), "", "Memory may have run out"},
+		{ended("exit 125"), "cannot start x: no", "It could not be started"},
+	} {
+		if got := StartCause("Meadow", c.err, c.words).Advice; !strings.Contains(got, c.want) {
+			t.Errorf("%v with %q: %q, want %q", c.err, c.words, got, c.want)
+		}
+	}
+}
+
 func TestCauses(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -210,6 +436,10 @@ func TestCauses(t *testing.T) {
 	}{
 		{bundle.ErrTruncated, "The Download Is Incomplete"},
 		{bundle.ErrDamaged, "The File Is Damaged"},
+		{bundle.ErrNotSlice, "This Is a Part of Applications"},
+		{bundle.ErrUnsupported, "This Bundle Cannot Be Read"},
+		{ErrRemote, "This Is Not on This Computer"},
+		{apps.ErrChanged, "Its Signature Is Not the Expected One"},
 		{bundle.ErrNotBundle, "This Is Not an Application Bundle"},
 		{bundle.ErrVersion, "This Bundle Needs a Newer Glick"},
 		{bundle.ErrArch, "Made for Another Kind of Computer"},
@@ -219,7 +449,7 @@ func TestCauses(t *testing.T) {
 		{syscall.EISDIR, "This Is a Folder"},
 		{errors.New("odd"), "Something Went Wrong"},
 	} {
-		m, _ := New(file).Update(LoadFailed{fmt.Errorf("cannot read: %w", c.err)})
+		m, _ := New(file, false).Update(LoadFailed{fmt.Errorf("cannot read: %w", c.err)})
 		v := m.View()
 		if v.Page != ProblemPage || v.Problem.Title != c.want || v.Problem.Advice == "" {
 			t.Errorf("%v shows %+v, want %q", c.err, v.Problem, c.want)
@@ -239,10 +469,9 @@ func TestFacts(t *testing.T) {
 	for id, want := range map[string]string{
 		"installed": "Installed is 2.3, this file is 2.4",
 		"check":     "Checking the file…",
-		"signature": "Not signed",
+		"signature": "Signed by a publisher seen for the first time",
 		"size":      "Takes 35.2 MB on disk",
 		"origin":    "Downloaded from example.org",
-		"file":      "Meadow.bundle",
 	} {
 		if got := row(v, id).Title; got != want {
 			t.Errorf("%s: %q, want %q", id, got, want)
@@ -254,14 +483,14 @@ func TestFacts(t *testing.T) {
 		t.Errorf("a password is shown: %q", r.Text)
 	}
 	m, _ = m.Update(SharedKnown{12_000_000})
-	if got := row(m.View(), "size").Text; got != "Of its 90.0 MB of files, 12.0 MB are already on this computer." {
+	if got := row(m.View(), "size").Text; got != "Of 90.0 MB of files in it, 12.0 MB are already on this computer, and take no more memory." {
 		t.Errorf("sharing is told as %q", got)
 	}
 	m, _ = m.Update(CheckEnded{})
 	if r := row(m.View(), "check"); r.Title != "The file is whole" || r.Tone != Good {
 		t.Errorf("a whole file shows %+v", r)
 	}
-	if v.Byline != "Version 2.4 · by Ann" {
+	if v.Byline != "Version 2.4 · Ann" {
 		t.Errorf("byline %q", v.Byline)
 	}
 }
@@ -269,11 +498,24 @@ func TestFacts(t *testing.T) {
 // TestHostileText has everything that a bundle says made of what must not reach the screen.
 func TestHostileText(t *testing.T) {
 	evil := "a\x00b\u202ec\xff\n\x1b[2J" + strings.Repeat("W", 5000) + "\u200b\u2066"
-	m, _ := New("/tmp/" + evil).Update(Loaded{Identity: Identity{ID: evil, Name: evil, Version: evil, Summary: evil, Developer: evil,
-		License: evil, Arch: evil, Origin: evil, Digest: evil}, Installed: []Installed{{Version: evil, File: "/" + evil}}, Lacks: []Lack{LackArchitecture}})
+	m, _ := New("/tmp/"+evil, false).Update(Loaded{Identity: Identity{ID: evil, Name: evil, Version: evil, Summary: evil, Developer: evil,
+		License: evil, Arch: evil, Origin: evil, Digest: evil, Description: []Block{{Text: evil}}, Links: []Link{{"homepage", "https://" + evil}, {"help", evil}}}, Installed: []Installed{{Version: evil, File: "/" + evil}}, Trust: Trust{State: trust.Changed, Key: trust.Key{Comment: evil},
+		Expected: []trust.Key{{Fingerprint: evil, Comment: evil, Type: evil}}, Damage: evil}, Related: true, Lacks: []Lack{{Kind: LackArchitecture, Mend: evil}}})
 	m, _ = m.Update(CheckEnded{errors.New(evil)})
+	m, _ = m.Update(Examined{Adds: &Adds{Entries: []string{evil}, Types: []string{evil}, Commands: []string{evil}, Services: []string{evil}, Left: []string{evil}}})
 	v := m.View()
-	texts := []string{v.Title, v.Name, v.Summary, v.Byline, v.Hint}
+	q, ok := m.question(Open)
+	if !ok {
+		t.Error("nothing is asked before it is opened")
+	}
+	texts := []string{v.Title, v.Name, v.Summary, v.Byline, v.Hint, v.Source.Title, v.Source.Text, v.Licence, q.Title, q.Body, strings.ReplaceAll(q.Detail, "\n", "")}
+	for _, b := range v.About {
+		texts = append(texts, strings.TrimRight(b.Text[:min(300, len(b.Text))], "\xc2\xe2"))
+	}
+	for _, l := range v.Links {
+		texts = append(texts, l.Host, l.Title)
+	}
+	v.Rows = append(v.Rows, v.Adds...)
 	for _, r := range v.Rows {
 		texts = append(texts, r.Title, r.Text)
 	}
@@ -285,7 +527,7 @@ func TestHostileText(t *testing.T) {
 			t.Errorf("%.40q… (%d characters) is shown", s, utf8.RuneCountInString(s))
 		}
 	}
-	m, _ = New("/tmp/x").Update(Loaded{})
+	m, _ = New("/tmp/x", false).Update(Loaded{})
 	if v := m.View(); v.Name != "x" || v.Byline != "" {
 		t.Errorf("a bundle that says nothing is shown as %q, %q", v.Name, v.Byline)
 	}

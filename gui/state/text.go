@@ -5,6 +5,7 @@ package state
 import (
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -64,3 +65,6 @@ func Size(n int64) string {
 	num := strings.Replace(strconv.FormatFloat(f, 'f', 1, 64), ".", tr.T("."), 1)
 	return strings.ReplaceAll(units[i], "{n}", num)
 }
+
+// Date says a day as people do everywhere: in figures that sort.
+func Date(t time.Time) string { return t.Local().Format("2006-01-02") }

@@ -5,8 +5,11 @@ package state
 import (
 	"context"
 	"errors"
+	"time"
 
 	"glick.org/glick/gui/tr"
+	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 // Action is what a person can do in a bundle window.
@@ -30,11 +33,13 @@ const (
 type Event interface{ event() }
 
 type (
-	// Loaded: the identity could be read.
+	// Loaded: the identity could be read. Related says whether Installed and Trust are known too; otherwise Refreshed follows.
 	Loaded struct {
 		Identity  Identity
-		Installed []Installed
 		Lacks     []Lack
+		Related   bool
+		Installed []Installed
+		Trust     Trust
 	}
 	// LoadFailed: it could not.
 	LoadFailed struct{ Err error }
@@ -42,6 +47,11 @@ type (
 	CheckProgress struct{ Done, Total int64 }
 	// CheckEnded: the check is over; a cancelled one ends with context.Canceled.
 	CheckEnded struct{ Err error }
+	// Examined: what this computer lacks for it, and what it adds, are known. Adds is nil when that could not be found out.
+	Examined struct {
+		Lacks []Lack
+		Adds  *Adds
+	}
 	// SharedKnown: so many bytes of the application are on this computer already.
 	SharedKnown struct{ Bytes int64 }
 	// Pressed: the person wants something.
@@ -51,12 +61,21 @@ type (
 		Files    []string
 		OnTarget bool
 	}
-	// TaskProgress: how far the task has come.
-	TaskProgress struct{ Done, Total int64 }
-	// InstallEnded: installing ended; a cancelled one with context.Canceled.
+	// Answered: the question that was asked has its answer.
+	Answered struct{ Yes bool }
+	// MoveChosen: installing is to take the file away, or not.
+	MoveChosen struct{ Move bool }
+	// TaskProgress: how far the task has come, and how long after its beginning.
+	TaskProgress struct {
+		Done, Total int64
+		At          time.Duration
+	}
+	// InstallEnded: installing ended; a cancelled one with context.Canceled. With an error that is apps.ErrSourceLeft it is installed.
 	InstallEnded struct {
 		Err       error
 		Installed []Installed // as it is now
+		Trust     Trust
+		File      string // where the bundle of the window is now
 	}
 	// UninstallEnded: uninstalling ended.
 	UninstallEnded struct {
@@ -67,9 +86,13 @@ type (
 	UndoEnded struct {
 		Err       error
 		Installed []Installed
+		File      string // where the bundle of the window is now
 	}
-	// Refreshed: the installed applications have changed behind the window.
-	Refreshed struct{ Installed []Installed }
+	// Refreshed: the installed applications have changed behind the window, or are known now.
+	Refreshed struct {
+		Installed []Installed
+		Trust     Trust
+	}
 	// Started: the application runs, as far as can be seen.
 	Started struct{}
 	// StartFailed: it ended at once, or could not be started. Words are its last lines on standard error.
@@ -83,7 +106,10 @@ func (Loaded) event()         {}
 func (LoadFailed) event()     {}
 func (CheckProgress) event()  {}
 func (CheckEnded) event()     {}
+func (Examined) event()       {}
 func (SharedKnown) event()    {}
+func (Answered) event()       {}
+func (MoveChosen) event()     {}
 func (Pressed) event()        {}
 func (Dropped) event()        {}
 func (TaskProgress) event()   {}
@@ -98,10 +124,14 @@ func (StartFailed) event()    {}
 type Effect interface{ effect() }
 
 type (
-	// DoCheck: read the whole file and compare it with its digests.
+	// DoCheck: find out what it needs and adds, then read the whole file and compare it with its digests.
 	DoCheck struct{}
-	// DoInstall: copy the file into the applications folder.
-	DoInstall struct{ KeepBoth bool }
+	// DoInstall: copy or move the file into the applications folder. Accept: the person has accepted that it is signed differently.
+	DoInstall struct{ KeepBoth, Move, Accept bool }
+	// DoRemember: the person has said that this very bundle may be used, and is not to be asked again.
+	DoRemember struct{ ID, Digest string }
+	// DoRememberMove: how the person wants to install.
+	DoRememberMove struct{ Move bool }
 	// DoUninstall: take File out of the applications folder, so that it can be undone.
 	DoUninstall struct{ File string }
 	// DoUndo: take the last install or uninstall back.
@@ -121,24 +151,33 @@ type (
 	}
 	// Dialog: say what went wrong; it waits for the person.
 	Dialog struct{ Cause Cause }
+	// Ask: ask the person; Answered follows.
+	Ask struct{ Question Question }
 )
 
-func (DoCheck) effect()     {}
-func (DoInstall) effect()   {}
-func (DoUninstall) effect() {}
-func (DoUndo) effect()      {}
-func (DoStart) effect()     {}
-func (DoCancel) effect()    {}
-func (DoClose) effect()     {}
-func (OpenFiles) effect()   {}
-func (Toast) effect()       {}
-func (Dialog) effect()      {}
+func (DoCheck) effect()        {}
+func (DoInstall) effect()      {}
+func (DoRemember) effect()     {}
+func (DoRememberMove) effect() {}
+func (DoUninstall) effect()    {}
+func (DoUndo) effect()         {}
+func (DoStart) effect()        {}
+func (DoCancel) effect()       {}
+func (DoClose) effect()        {}
+func (OpenFiles) effect()      {}
+func (Toast) effect()          {}
+func (Dialog) effect()         {}
+func (Ask) effect()            {}
 
 // Update is the model after ev, and what has to be done because of it.
 func (m Model) Update(ev Event) (Model, []Effect) {
 	switch ev := ev.(type) {
 	case Loaded:
-		m.Phase, m.Identity, m.Installed, m.Lacks = Ready, ev.Identity, ev.Installed, ev.Lacks
+		m.Phase, m.Identity, m.Lacks = Ready, ev.Identity, ev.Lacks
+		m.Related, m.Installed, m.Trust = ev.Related, ev.Installed, ev.Trust
+		if m.lacks(LackFormat) {
+			return m, nil // there is nothing to compare it with
+		}
 		m.Check = Checking
 		return m, []Effect{DoCheck{}}
 	case LoadFailed:
@@ -154,23 +193,40 @@ func (m Model) Update(ev Event) (Model, []Effect) {
 		default:
 			m.Check, m.Damage = Damaged, ev.Err.Error()
 		}
+	case Examined:
+		for _, l := range ev.Lacks {
+			if !m.lacks(l.Kind) {
+				m.Lacks = append(m.Lacks[:len(m.Lacks):len(m.Lacks)], l)
+			}
+		}
+		m.Adds = ev.Adds
 	case SharedKnown:
 		m.Shared = ev.Bytes
+	case Answered:
+		return m.answered(ev.Yes)
+	case MoveChosen:
+		if ev.Move == m.Move {
+			return m, nil
+		}
+		m.Move = ev.Move
+		return m, []Effect{DoRememberMove(ev)}
 	case Pressed:
 		return m.pressed(ev.Action)
 	case Dropped:
 		return m.dropped(ev)
 	case TaskProgress:
 		m.Done, m.Total = ev.Done, ev.Total
+		m.speed = m.speed.look(ev.Done, ev.Total, ev.At)
 	case InstallEnded:
 		return m.installEnded(ev)
 	case UninstallEnded:
+		_, installed := m.Relation()
 		m = m.idle()
 		m.Installed = ev.Installed
 		if ev.Err != nil {
 			return m, []Effect{Dialog{m.failed(tr.T("Could Not Uninstall {name}"), ev.Err)}}
 		}
-		m.undo = true
+		m.undo, m.Gone = true, installed.File == m.File
 		return m, []Effect{Toast{Text: tr.F("{name} uninstalled", "name", m.name()), Undo: true}}
 	case UndoEnded:
 		m = m.idle()
@@ -178,9 +234,13 @@ func (m Model) Update(ev Event) (Model, []Effect) {
 		if ev.Err != nil {
 			return m, []Effect{Dialog{m.failed(tr.T("Could Not Undo"), ev.Err)}}
 		}
+		m.Gone = false
+		if ev.File != "" {
+			m.File = ev.File
+		}
 	case Refreshed:
-		if m.Task == Idle {
-			m.Installed = ev.Installed
+		if m.Task == Idle || m.Task == Starting || !m.Related {
+			m.Installed, m.Trust, m.Related = ev.Installed, m.newTrust(ev.Trust), true
 		}
 	case Started:
 		if m.Task == Starting {
@@ -217,19 +277,47 @@ func (m Model) pressed(a Action) (Model, []Effect) {
 		m.Task = Undoing
 		return m, []Effect{DoUndo{}}
 	}
-	if !m.offers(a) {
+	if !m.offers(a) || m.asking != NoAction {
 		return m, nil
 	}
+	if q, ok := m.question(a); ok {
+		m.asking = a
+		return m, []Effect{Ask{q}}
+	}
+	return m.begin(a, false)
+}
+
+// answered goes on with what was asked about.
+func (m Model) answered(yes bool) (Model, []Effect) {
+	a := m.asking
+	m.asking = NoAction
+	if !yes || !m.offers(a) {
+		return m, nil
+	}
+	return m.begin(a, true)
+}
+
+// begin does what a person wants. agreed: there was a question, and the answer was yes.
+func (m Model) begin(a Action, agreed bool) (Model, []Effect) {
 	switch a {
 	case Open:
 		m.Task = Starting
-		return m, []Effect{DoStart{m.File}}
+		start := DoStart{m.File}
+		if !agreed {
+			return m, []Effect{start}
+		}
+		m.agreed = true
+		if m.Trust.State == trust.Unsigned && !m.damaged() {
+			m.Trust.Accepted = true
+			return m, []Effect{DoRemember{m.Identity.ID, m.Identity.Digest}, start}
+		}
+		return m, []Effect{start}
 	case Install, Update, Downgrade, KeepBoth:
-		m.Task, m.Done, m.Total, m.undo = Installing, 0, m.Identity.Size, false
+		m.Task, m.Done, m.Total, m.speed, m.undo = Installing, 0, m.Identity.Size, speed{}, false
 		if a == Update {
 			m.Task = Updating
 		}
-		return m, []Effect{DoInstall{KeepBoth: a == KeepBoth}}
+		return m, []Effect{DoInstall{KeepBoth: a == KeepBoth, Move: m.moves(), Accept: agreed}}
 	case Uninstall:
 		_, installed := m.Relation()
 		m.Task, m.undo = Uninstalling, false
@@ -237,6 +325,18 @@ func (m Model) pressed(a Action) (Model, []Effect) {
 	}
 	return m, nil
 }
+
+// newTrust is what is known after looking again. When the file could not be read any more it is what was known before.
+func (m Model) newTrust(t Trust) Trust {
+	if t.State == trust.Unknown && m.Related {
+		return m.Trust
+	}
+	t.Accepted = t.Accepted || m.Trust.Accepted
+	return t
+}
+
+// moves says whether installing takes the file away.
+func (m Model) moves() bool { return m.Move && m.Identity.CanMove }
 
 // dropped installs when the bundle's own icon lands on the folder. Any other file gets its own window, where a person sees what it
 // is before anything happens with it.
@@ -261,14 +361,27 @@ func (m Model) dropped(ev Dropped) (Model, []Effect) {
 	return m, effects
 }
 
-// dropAction is what dragging the icon onto the folder does: the same as the default button, if that installs.
+// dropAction is what dragging the icon onto the folder does: what the button does that installs in the ordinary way.
 func (m Model) dropAction() Action {
-	for _, b := range m.buttons() {
-		if b.Default && b.Enabled && b.Action != Open {
-			return b.Action
-		}
+	a := m.mainInstall()
+	if a != NoAction && m.offers(a) {
+		return a
 	}
 	return NoAction
+}
+
+// mainInstall is the ordinary way to install the bundle; none when it is installed.
+func (m Model) mainInstall() Action {
+	switch rel, _ := m.Relation(); rel {
+	case NotInstalled:
+		return Install
+	case SameInstalled:
+		return NoAction
+	case NewerInstalled:
+		return KeepBoth
+	default:
+		return Update
+	}
 }
 
 // offers says whether a is an enabled button now.
@@ -284,8 +397,13 @@ func (m Model) offers(a Action) bool {
 func (m Model) installEnded(ev InstallEnded) (Model, []Effect) {
 	update := m.Task == Updating
 	m = m.idle()
-	m.Installed = ev.Installed
+	m.Installed, m.Trust = ev.Installed, m.newTrust(ev.Trust)
+	left := errors.Is(ev.Err, apps.ErrSourceLeft)
+	if ev.File != "" {
+		m.File = ev.File
+	}
 	switch {
+	case left:
 	case errors.Is(ev.Err, context.Canceled):
 		return m, []Effect{Toast{Text: tr.T("Cancelled. Nothing was changed.")}}
 	case ev.Err != nil:
@@ -300,6 +418,9 @@ func (m Model) installEnded(ev InstallEnded) (Model, []Effect) {
 	if update {
 		text = tr.F("{name} updated", "name", m.name())
 	}
+	if left {
+		text = tr.F("{name} installed. The downloaded file could not be removed.", "name", m.name())
+	}
 	return m, []Effect{Toast{Text: text, Undo: true}}
 }
 
@@ -308,7 +429,7 @@ func (m Model) cancellable() bool { return m.Task == Installing || m.Task == Upd
 
 // idle ends the task.
 func (m Model) idle() Model {
-	m.Task, m.Done, m.Total, m.Cancelling = Idle, 0, 0, false
+	m.Task, m.Done, m.Total, m.Cancelling, m.speed = Idle, 0, 0, false, speed{}
 	return m
 }
 

@@ -3,11 +3,10 @@
 package state
 
 import (
-	"net/url"
 	"path/filepath"
-	"strings"
 
 	"glick.org/glick/gui/tr"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 // View is what the bundle window shows, word for word.
@@ -21,6 +20,11 @@ type View struct {
 	CanDrag               bool
 	InPlace               bool // the application is in the folder already
 	Rows                  []Row
+	Source                *Source // what becomes of the file when it is installed; nil when that is no question
+	About                 []Block // the description
+	Adds                  []Row   // what installing shows to the desktop
+	Links                 []ShownLink
+	Licence               string
 	Details               []Detail // for experts, folded away
 	Buttons               []Button // the default one last
 	Progress              *Progress
@@ -57,6 +61,15 @@ const (
 	Bad
 )
 
+// Source says what becomes of the file. Keep is the position of a switch, which is there when CanChoose is set.
+type Source struct {
+	Title, Text     string
+	Keep, CanChoose bool
+}
+
+// ShownLink is a link as it is shown. Kind is AppStream's word.
+type ShownLink struct{ Kind, Title, Host, URL string }
+
 // Detail is a name and a value.
 type Detail struct{ Name, Value string }
 
@@ -82,6 +95,7 @@ const (
 // Progress is how far a task is.
 type Progress struct {
 	Text     string
+	Amount   string  // how far it is in bytes, and how fast; may be empty
 	Fraction float64 // 0 … 1; negative when not known
 	Cancel   bool    // there is a Cancel button
 	Enabled  bool    // and it can be pressed
@@ -124,6 +138,11 @@ func (m Model) View() View {
 		CanDrag:  m.dropAction() != NoAction,
 		InPlace:  rel == SameInstalled,
 		Rows:     m.rows(),
+		Source:   m.source(),
+		About:    m.about(),
+		Adds:     m.addsRows(),
+		Links:    m.links(),
+		Licence:  m.licence(),
 		Details:  m.details(),
 		Buttons:  m.buttons(),
 		Progress: m.progress(),
@@ -134,16 +153,20 @@ func (m Model) byline() string {
 	version, developer := Clean(m.Identity.Version, maxSmall), Clean(m.Identity.Developer, maxSmall)
 	switch {
 	case version != "" && developer != "":
-		return tr.F("Version {version} · by {developer}", "version", version, "developer", developer)
+		return tr.F("Version {version} · {developer}", "version", version, "developer", developer)
 	case version != "":
 		return tr.F("Version {version}", "version", version)
-	case developer != "":
-		return tr.F("By {developer}", "developer", developer)
 	}
-	return ""
+	return developer
 }
 
 func (m Model) hint() string {
+	if m.Gone {
+		return tr.F("{name} is uninstalled. Undo brings it back.", "name", m.name())
+	}
+	if !m.trusted() {
+		return "" // it can be done, but nobody is told to
+	}
 	switch m.dropAction() {
 	case Install:
 		return tr.T("Drag the icon onto Applications, or press Install.")
@@ -155,33 +178,38 @@ func (m Model) hint() string {
 	return ""
 }
 
-// buttons are what can be done, the default one last.
+// buttons are what can be done, the default one last. What is not trusted has no default: Enter alone does nothing then.
 func (m Model) buttons() []Button {
-	if m.Phase != Ready {
+	switch {
+	case m.Phase != Ready:
 		return nil
+	case m.Gone, m.lacks(LackFormat):
+		return []Button{{Action: Close, Label: tr.T("_Close"), Enabled: m.Task == Idle, Default: true}}
 	}
 	rel, installed := m.Relation()
 	// While the application starts there is no reason to wait with installing it.
-	can := m.runnable() && (m.Task == Idle || m.Task == Starting)
-	open := Button{Action: Open, Label: tr.T("_Open"), Enabled: can && m.Task == Idle}
+	can := m.installable() && (m.Task == Idle || m.Task == Starting)
+	open := Button{Action: Open, Label: tr.T("_Open"), Enabled: m.startable() && m.Task == Idle}
 	var bs []Button
 	switch rel {
 	case NotInstalled:
-		bs = []Button{open, {Action: Install, Label: tr.T("_Install"), Enabled: can, Style: Suggested}}
+		bs = []Button{open, {Action: Install, Label: tr.T("_Install"), Enabled: can}}
 	case SameInstalled:
-		open.Style = Suggested
-		uninstall := Button{Action: Uninstall, Label: tr.T("_Uninstall"), Enabled: m.Task == Idle && !installed.System, Style: Destructive}
+		uninstall := Button{Action: Uninstall, Label: tr.T("_Uninstall"), Enabled: m.Related && m.Task == Idle && !installed.System, Style: Destructive}
 		bs = []Button{uninstall, open}
 	case NewerInstalled:
-		bs = []Button{open, {Action: Downgrade, Label: tr.T("_Downgrade"), Enabled: can},
-			{Action: KeepBoth, Label: tr.T("_Keep Both"), Enabled: can, Style: Suggested}}
+		bs = []Button{open, {Action: Downgrade, Label: tr.T("_Downgrade"), Enabled: can}, {Action: KeepBoth, Label: tr.T("_Keep Both"), Enabled: can}}
 	default:
-		bs = []Button{open, {Action: KeepBoth, Label: tr.T("_Keep Both"), Enabled: can},
-			{Action: Update, Label: tr.T("_Update"), Enabled: can, Style: Suggested}}
+		bs = []Button{open, {Action: KeepBoth, Label: tr.T("_Keep Both"), Enabled: can}, {Action: Update, Label: tr.T("_Update"), Enabled: can}}
 	}
-	bs[len(bs)-1].Default = true
+	if m.trusted() {
+		bs[len(bs)-1].Default, bs[len(bs)-1].Style = true, Suggested
+	}
 	return bs
 }
+
+// trusted says whether nothing speaks against the bundle.
+func (m Model) trusted() bool { return m.Trust.State != trust.Changed && !m.damaged() }
 
 func (m Model) progress() *Progress {
 	p := Progress{Fraction: -1}
@@ -195,184 +223,39 @@ func (m Model) progress() *Progress {
 	case Undoing:
 		p.Text = tr.T("Undoing…")
 	case Installing:
-		m.copying(&p, tr.T("Installing {name}…"), tr.T("Installing {name}: {done} of {total}"))
+		m.copying(&p, tr.T("Installing {name}…"))
 	case Updating:
-		m.copying(&p, tr.T("Updating {name}…"), tr.T("Updating {name}: {done} of {total}"))
+		m.copying(&p, tr.T("Updating {name}…"))
 	}
 	return &p
 }
 
-// copying fills in the progress of a task that copies the file: begun says that it has begun, amount how far it is.
-func (m Model) copying(p *Progress, begun, amount string) {
+// copying fills in the progress of a task that copies and checks the file.
+func (m Model) copying(p *Progress, text string) {
 	p.Cancel, p.Enabled = true, !m.Cancelling
 	if m.Cancelling {
 		p.Text = tr.T("Cancelling…")
 		return
 	}
-	if p.Text = tr.Fill(begun, "name", m.name()); m.Total > 0 {
+	if p.Text = tr.Fill(text, "name", m.name()); m.Total > 0 {
 		p.Fraction = min(1, max(0, float64(m.Done)/float64(m.Total)))
-		if m.Done > 0 {
-			p.Text = tr.Fill(amount, "name", m.name(), "done", Size(m.Done), "total", Size(m.Total))
-		}
+		p.Amount = amount(m.Done, m.Total, m.speed)
 	}
 }
 
-// rows are the facts that help to decide, the most important first.
-func (m Model) rows() []Row {
-	var rows []Row
-	for _, l := range m.Lacks {
-		rows = append(rows, lackRow(l, m.Identity.Arch))
+// amount says how far copying or checking a file of total bytes is, and how fast.
+func amount(done, total int64, s speed) string {
+	if done <= 0 || total <= 0 {
+		return ""
 	}
-	if r, ok := m.installedRow(); ok {
-		rows = append(rows, r)
+	text, done := tr.T("Copying: {done} of {total}"), 2*done
+	if copied(done/2, total) {
+		text, done = tr.T("Checking: {done} of {total}"), done-total
 	}
-	rows = append(rows, m.checkRow(), m.signatureRow(), m.sizeRow())
-	if m.Identity.Origin != "" {
-		rows = append(rows, originRow(m.Identity.Origin))
+	text = tr.Fill(text, "done", Size(min(done, total)), "total", Size(total))
+	if s.rate >= 1 {
+		// Translators: how far it is, and bytes a second, such as "12.0 MB/s".
+		text = tr.F("{amount} · {rate}/s", "amount", text, "rate", Size(int64(s.rate)))
 	}
-	if _, installed := m.Relation(); installed.File == m.File {
-		return rows // the row about what is installed says it
-	}
-	return append(rows, m.fileRow())
-}
-
-func lackRow(l Lack, arch string) Row {
-	r := Row{ID: "lack", Icon: "dialog-warning-symbolic", Tone: Warning}
-	switch l {
-	case LackArchitecture:
-		r.ID, r.Tone = "lack-architecture", Bad
-		r.Title = tr.T("Made for another kind of computer")
-		r.Text = tr.F("It is for {arch} processors and cannot run here. Look for a version for this computer.", "arch", Clean(arch, 20))
-	case LackFUSE:
-		r.ID = "lack-fuse"
-		r.Title = tr.T("This computer cannot show bundles to programs")
-		r.Text = tr.T("The device /dev/fuse is missing or closed to you. Installing the package “fuse3” usually mends it.")
-	case LackNamespaces:
-		r.ID = "lack-namespaces"
-		r.Title = tr.T("User namespaces are switched off here")
-		r.Text = tr.T("Without them most bundles cannot be started. Whoever looks after this computer can switch them on.")
-	}
-	return r
-}
-
-func (m Model) installedRow() (Row, bool) {
-	rel, i := m.Relation()
-	r := Row{ID: "installed", Icon: "view-app-grid-symbolic"}
-	version, own := Clean(i.Version, maxSmall), Clean(m.Identity.Version, maxSmall)
-	switch rel {
-	case NotInstalled:
-		return r, false
-	case SameInstalled:
-		r.Tone = Good
-		r.Title = tr.T("Installed")
-		r.Text = tr.F("As “{file}” in {folder}.", "file", Clean(filepath.Base(i.File), maxSmall), "folder", m.folder(i.File))
-		if i.System {
-			r.Text = tr.T("For all users of this computer, by whoever looks after it.")
-		}
-	case OlderInstalled:
-		r.Title = tr.F("Installed is {old}, this file is {new}", "old", version, "new", own)
-		r.Text = tr.T("Update replaces it, Keep Both puts this one beside it. Your data stays either way.")
-	case NewerInstalled:
-		r.Tone = Warning
-		r.Title = tr.F("Installed is {old}, this file is older: {new}", "old", version, "new", own)
-		r.Text = tr.T("Keep Both puts this one beside it, Downgrade replaces it. Data of the newer version may not open in the older one.")
-	case OtherInstalled:
-		r.Title = tr.F("Another build of version {version} is installed", "version", version)
-		r.Text = tr.T("Update replaces it, Keep Both puts this one beside it. Your data stays either way.")
-	}
-	return r, true
-}
-
-func (m Model) checkRow() Row {
-	r := Row{ID: "check"}
-	switch m.Check {
-	case Whole:
-		r.Icon, r.Tone = "emblem-ok-symbolic", Good
-		r.Title = tr.T("The file is whole")
-		r.Text = tr.T("Nothing was lost or changed on the way. This does not tell who made it.")
-	case Damaged:
-		r.Icon, r.Tone = "dialog-error-symbolic", Bad
-		r.Title = tr.T("The file is damaged")
-		r.Text = tr.T("A part of it is not what its maker put in. Download it again.")
-	case Checking:
-		r.Icon, r.Busy = "content-loading-symbolic", true
-		r.Title = tr.T("Checking the file…")
-		if m.CheckTotal > 0 {
-			r.Text = tr.F("{done} of {total}", "done", Size(m.CheckDone), "total", Size(m.CheckTotal))
-		}
-	default:
-		r.Icon = "dialog-question-symbolic"
-		r.Title = tr.T("Not checked")
-		r.Text = tr.T("Every part is still checked when it is used.")
-	}
-	return r
-}
-
-func (m Model) signatureRow() Row {
-	return Row{ID: "signature", Icon: "security-low-symbolic",
-		Title: tr.T("Not signed"),
-		Text:  tr.T("Nobody vouches for who made it. Open it only if you trust where you got it.")}
-}
-
-func (m Model) sizeRow() Row {
-	r := Row{ID: "size", Icon: "drive-harddisk-symbolic", Title: tr.F("Takes {size} on disk", "size", Size(m.Identity.Size))}
-	switch {
-	case m.Shared > 0 && m.Identity.Unpacked > 0:
-		r.Text = tr.F("Of its {unpacked} of files, {shared} are already on this computer.", "unpacked", Size(m.Identity.Unpacked), "shared", Size(m.Shared))
-	case m.Identity.Unpacked > m.Identity.Size:
-		r.Text = tr.F("It holds {unpacked} of files, compressed.", "unpacked", Size(m.Identity.Unpacked))
-	}
-	return r
-}
-
-func originRow(origin string) Row {
-	r := Row{ID: "origin", Icon: "folder-download-symbolic", Text: Clean(origin, 200)}
-	u, err := url.Parse(strings.TrimSpace(origin))
-	if err != nil || u.Hostname() == "" {
-		r.Title = tr.T("Downloaded")
-		return r
-	}
-	u.User = nil // a password is not for the screen
-	r.Text = Clean(u.String(), 200)
-	r.Title = tr.F("Downloaded from {host}", "host", Clean(u.Hostname(), maxSmall))
-	if u.Scheme != "https" {
-		r.Tone = Warning
-		r.Text = tr.F("The connection was not protected. {url}", "url", r.Text)
-	}
-	return r
-}
-
-func (m Model) fileRow() Row {
-	r := Row{ID: "file", Icon: "text-x-generic-symbolic", Title: Clean(filepath.Base(m.File), maxName)}
-	r.Text = tr.F("In {folder}.", "folder", m.folder(m.File))
-	if rel, _ := m.Relation(); rel != SameInstalled && m.runnable() {
-		r.Text = tr.F("In {folder}. It stays there: installing makes a copy.", "folder", m.folder(m.File))
-	}
-	return r
-}
-
-// folder is the name of the folder that holds file, as a person knows it.
-func (m Model) folder(file string) string {
-	name := Clean(filepath.Base(filepath.Dir(file)), maxSmall)
-	if name == "" || name == "." {
-		return "/"
-	}
-	return name
-}
-
-func (m Model) details() []Detail {
-	var ds []Detail
-	for _, d := range []Detail{
-		{tr.T("Identifier"), m.Identity.ID},
-		{tr.T("Licence"), m.Identity.License},
-		{tr.T("Processor"), m.Identity.Arch},
-		{tr.T("Digest"), m.Identity.Digest},
-		{tr.T("Damage"), m.Damage},
-		{tr.T("Path"), m.File},
-	} {
-		if d.Value = Clean(d.Value, 400); d.Value != "" {
-			ds = append(ds, d)
-		}
-	}
-	return ds
+	return text
 }

@@ -32,8 +32,8 @@ func Check(ctx context.Context, file string, progress func(done, total int64)) e
 // maxCompared is how many installed applications Shared compares with; it is a courtesy, not worth minutes.
 const maxCompared = 300
 
-// Shared counts the bytes of a bundle's files that installed applications other than itself hold too: they are stored, loaded
-// and cached once.
+// Shared counts the bytes of a bundle's files that installed bundles other than itself have too: they are loaded and cached once. It is the same
+// figure that "glick info" tells.
 func Shared(ctx context.Context, file string) (int64, error) {
 	f, size, err := open(file)
 	if err != nil {
@@ -48,33 +48,28 @@ func Shared(ctx context.Context, file string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot read %s: %w", file, err)
 	}
-	own := contents(tree)
 	all, _, err := apps.List()
 	if err != nil {
 		return 0, fmt.Errorf("cannot compare with what is installed: %w", err)
 	}
-	var shared int64
-	for i, a := range all {
+	var others []*bundle.Tree
+	for _, a := range all {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		if i >= maxCompared {
-			break
+		if a.Digest != b.Digest() && len(others) < maxCompared {
+			others = append(others, treeOf(a.File))
 		}
-		if a.ID == b.Manifest().ID {
-			continue
-		}
-		for d, n := range contentsOf(a.File) {
-			if _, ok := own[d]; ok {
-				shared += n
-				delete(own, d)
-			}
-		}
+	}
+	var shared int64
+	for _, s := range tree.Shared(others...) {
+		shared += s.Shared
 	}
 	return shared, nil
 }
 
-func contentsOf(file string) map[bundle.Digest]int64 {
+// treeOf reads the tree of a file, of which only sizes and digests may be asked: the file is closed. Nil when it cannot be read.
+func treeOf(file string) *bundle.Tree {
 	f, size, err := open(file)
 	if err != nil {
 		return nil
@@ -88,16 +83,5 @@ func contentsOf(file string) map[bundle.Digest]int64 {
 	if err != nil {
 		return nil
 	}
-	return contents(tree)
-}
-
-// contents lists the different regular files of a tree with their sizes.
-func contents(t *bundle.Tree) map[bundle.Digest]int64 {
-	out := map[bundle.Digest]int64{}
-	for n := range t.Len() {
-		if info := t.Info(bundle.Node(n)); info.IsFile() && info.Size > 0 {
-			out[info.Digest] = info.Size
-		}
-	}
-	return out
+	return tree
 }

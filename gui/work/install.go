@@ -4,7 +4,9 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,21 +39,28 @@ func (u *Undo) Forget() {
 	}
 }
 
-// Install copies a bundle among the applications and has the desktop shown it. Unless keepBoth is set, the version that is in
-// use is replaced; undo brings it back.
-func Install(ctx context.Context, file string, keepBoth bool, progress func(done, total int64)) (*Undo, error) {
-	old, err := keepReplaced(file, keepBoth)
+// Install copies or moves a bundle among the applications and has the desktop show it. Unless o.KeepBoth is set, the version that is in
+// use is replaced; undo brings it back, and a file that was moved to where it was. installed is the path that it has now. With an error that is
+// apps.ErrSourceLeft it is installed, and undo is there.
+func Install(ctx context.Context, file string, o apps.InstallOptions) (undo *Undo, installed string, err error) {
+	file = Absolute(file)
+	old, err := keepReplaced(file, o.KeepBoth)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	app, err := apps.Install(ctx, file, apps.InstallOptions{KeepBoth: keepBoth, Progress: progress})
-	if err != nil {
+	app, err := apps.Install(ctx, file, o)
+	if err != nil && !errors.Is(err, apps.ErrSourceLeft) {
 		old.drop()
-		return nil, err
+		return nil, "", err
 	}
-	Refresh(ctx)
+	Refresh(context.WithoutCancel(ctx)) // it is installed, whatever becomes of the window
+	moved := o.Move && err == nil && !there(file)
 	back := func(ctx context.Context) error {
-		if old == nil || old.file != app.File {
+		if moved {
+			if err := putBack(ctx, app.File, file); err != nil {
+				return err
+			}
+		} else if old == nil || old.file != app.File {
 			if err := apps.Remove(ctx, app.File); err != nil {
 				return err
 			}
@@ -62,7 +71,68 @@ func Install(ctx context.Context, file string, keepBoth bool, progress func(done
 		Refresh(ctx)
 		return nil
 	}
-	return &Undo{back: back, forget: old.drop}, nil
+	return &Undo{back: back, forget: old.drop}, app.File, err
+}
+
+func there(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
+// putBack moves a file back to where it was taken from. It never replaces anything there, and the file is only removed here when it is there, whole.
+func putBack(ctx context.Context, from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EINVAL) {
+		err = copyBack(ctx, from, to)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot put it back as %s, so it stays installed: %w", to, err)
+	}
+	return nil
+}
+
+// copyBack is putBack for another file system.
+func copyBack(ctx context.Context, from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, readerOf(ctx, in))
+	if err == nil {
+		err = out.Sync()
+	}
+	err = errors.Join(err, out.Close())
+	if err == nil {
+		err = apps.Remove(ctx, from)
+	}
+	if err != nil {
+		_ = os.Remove(to) // made by this function, and the original is still there
+	}
+	return err
+}
+
+// readerOf reads until ctx ends.
+func readerOf(ctx context.Context, r io.Reader) io.Reader { return ctxReader{ctx, r} }
+
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r ctxReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
 }
 
 // Uninstall takes a bundle out of the applications and of the desktop.

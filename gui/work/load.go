@@ -6,18 +6,22 @@ package work
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/image/draw"
 	"golang.org/x/sys/unix"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/bundle/foreign"
 	"glick.org/glick/gui/state"
 	"glick.org/glick/runtime/launch"
 	"glick.org/glick/xdgexport/apps"
@@ -32,20 +36,26 @@ type Look struct {
 	Icon   *image.NRGBA // nil when there is none that can be shown
 }
 
-// Load reads a bundle's identity, a few kilobytes whatever its size, and finds out how it relates to this computer. icon is the
-// wanted side of the icon in pixels; what comes is at most that large.
+// Load reads a bundle's identity, a few kilobytes whatever its size. icon is the wanted side of the icon in pixels; what comes is at most that
+// large. What of it is installed is left to Relate, which may take longer.
 func Load(file string, icon int) (Look, error) {
+	if strings.Contains(file, "://") && !filepath.IsAbs(file) {
+		return Look{}, fmt.Errorf("cannot open %s: %w", file, state.ErrRemote)
+	}
 	f, size, err := open(file)
 	if err != nil {
 		return Look{}, fmt.Errorf("cannot open %s: %w", file, err)
 	}
 	defer f.Close()
-	b, err := bundle.Read(f, size)
+	b, err := readAny(f, size)
 	if err != nil {
 		return Look{}, fmt.Errorf("cannot read %s: %w", file, err)
 	}
 	m := b.Manifest()
-	id := state.Identity{ID: m.ID, Name: m.Name, Version: m.Version, Arch: m.Arch, Size: size, Digest: b.Digest().String()}
+	id := state.Identity{ID: m.ID, Name: m.Name, Version: m.Version, Arch: m.Arch, Format: b.Format(), Size: size, CanMove: canMove(file, f)}
+	if b.Digest() != (bundle.Digest{}) {
+		id.Digest = b.Digest().String()
+	}
 	for _, s := range m.Slices {
 		id.Unpacked += s.Size
 	}
@@ -54,15 +64,63 @@ func Load(file string, icon int) (Look, error) {
 		describeFromDesktop(&id, data, Languages())
 	}
 	if data, err := b.Metainfo(); err == nil && data != nil {
-		describeFromMetainfo(&id, data, Languages())
+		parseMetainfo(data, Languages()).describe(&id)
 	}
 	id.Origin = origin(f)
-	look := Look{
-		Loaded: state.Loaded{Identity: id, Installed: InstalledOf(id.ID, id.Digest), Lacks: lacks(m.Arch)},
-		Icon:   readIcon(b, icon),
+	look := Look{Loaded: state.Loaded{Identity: id}, Icon: readIcon(b, icon)}
+	switch {
+	case b.Format() != bundle.FormatBundle:
+		look.Loaded.Lacks = []state.Lack{{Kind: state.LackFormat, Detail: b.Format()}}
+		look.Loaded.Related = true // nothing of its kind can be installed
+	case m.Arch != launch.Arch():
+		look.Loaded.Lacks = []state.Lack{{Kind: state.LackArchitecture, Detail: m.Arch}}
 	}
 	return look, nil
 }
+
+// readAny reads whichever of the kinds of files that Glick knows it is. A slice is bundle.ErrNotSlice.
+func readAny(f *os.File, size int64) (*bundle.Bundle, error) {
+	b, err := foreign.Read(f, size)
+	if errors.Is(err, bundle.ErrNotBundle) {
+		head := make([]byte, bundle.HeadSize)
+		if n, _ := f.ReadAt(head, 0); bundle.IsSlice(head[:n]) {
+			return nil, bundle.ErrNotSlice
+		}
+	}
+	return b, err
+}
+
+// canMove says whether installing may take the file away from where it is: it is the person's own, in a folder that can be written.
+func canMove(file string, f *os.File) bool {
+	var own, named unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &own) != nil || unix.Lstat(file, &named) != nil || own.Ino != named.Ino || own.Dev != named.Dev {
+		return false // a link to it: who owns the target has not asked for anything
+	}
+	dir := filepath.Dir(file)
+	for _, folder := range apps.Folders() {
+		if dir == folder {
+			return false
+		}
+	}
+	return own.Uid == uint32(os.Geteuid()) && unix.Access(dir, unix.W_OK) == nil
+}
+
+// Relate finds out what of an application is installed, and whether the bundle in file is by whom it should be. It may read bundles that
+// nobody has looked at yet.
+func Relate(file string, id state.Identity) ([]state.Installed, state.Trust) {
+	t := state.Trust{}
+	if app, err := apps.Find(file); err == nil {
+		t.State, t.Key, t.Damage = app.State, app.Key, app.Damage
+	}
+	if r := apps.Known(id.ID); r != nil {
+		t.Expected, t.Since = r.Keys, r.Since
+		t.Accepted = slices.Contains(r.Accepted, id.Digest)
+	}
+	return InstalledOf(id.ID, id.Digest), t
+}
+
+// Remember remembers that the person wants to use this very bundle, and is not to be asked again.
+func Remember(id, digest string) error { return apps.Accept(id, digest) }
 
 // open opens a regular file for reading. Nothing else is waited for: a pipe would block, a device might do anything.
 func open(file string) (*os.File, int64, error) {
@@ -181,24 +239,12 @@ func Icon(file string, side int) *image.NRGBA {
 	return readIcon(b, side)
 }
 
-// lacks finds out what of this computer stands in the way.
-func lacks(arch string) []state.Lack {
-	var out []state.Lack
-	if arch != launch.Arch() {
-		out = append(out, state.LackArchitecture)
-	}
-	if unix.Access("/dev/fuse", unix.R_OK|unix.W_OK) != nil {
-		out = append(out, state.LackFUSE)
-	}
-	if n, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err == nil && string(bytes.TrimSpace(n)) == "0" {
-		out = append(out, state.LackNamespaces)
-	}
-	return out
-}
-
 // Absolute makes a path absolute and clean, so that the same file has the same name. It does not follow symbolic links: the name
 // that a person chose is the one to show.
 func Absolute(file string) string {
+	if strings.Contains(file, "://") {
+		return file // no file of this computer; Load says so
+	}
 	if abs, err := filepath.Abs(file); err == nil {
 		return abs
 	}

@@ -24,8 +24,10 @@ import (
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/state"
+	"glick.org/glick/internal/sample"
 	"glick.org/glick/runtime/launch"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 // newHome gives the test a home of its own, without a session bus.
@@ -113,8 +115,8 @@ func TestLoad(t *testing.T) {
 	if look.Icon == nil || look.Icon.Bounds().Dx() != 96 {
 		t.Errorf("icon: %v", look.Icon)
 	}
-	if len(look.Loaded.Installed) != 0 {
-		t.Errorf("installed: %v", look.Loaded.Installed)
+	if installed, from := Relate(file, id); len(installed) != 0 || from.State != trust.Unsigned || from.Accepted {
+		t.Errorf("installed: %v, trust: %+v", installed, from)
 	}
 	var last, total int64
 	if err := Check(context.Background(), file, func(d, n int64) { last, total = d, n }); err != nil || last != total || total == 0 {
@@ -180,12 +182,12 @@ func TestInstallAndUndo(t *testing.T) {
 			t.Errorf("%s: installed is %q, want %q", step, got, want)
 		}
 	}
-	undo, err := Install(ctx, one, false, nil)
+	undo, _, err := Install(ctx, one, apps.InstallOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want("install", "1")
-	update, err := Install(ctx, two, false, nil)
+	update, _, err := Install(ctx, two, apps.InstallOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func TestInstallAndUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("undo of the update", "1")
-	both, err := Install(ctx, two, true, nil)
+	both, _, err := Install(ctx, two, apps.InstallOptions{KeepBoth: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,12 +222,12 @@ func TestInstallAndUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("undo of install", "")
-	update, err = Install(ctx, one, false, nil)
+	update, _, err = Install(ctx, one, apps.InstallOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	update.Forget()
-	replaced, err := Install(ctx, two, false, nil)
+	replaced, _, err := Install(ctx, two, apps.InstallOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,10 +238,218 @@ func TestInstallAndUndo(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := Install(cancelled, one, true, nil); !errors.Is(err, context.Canceled) {
+	if _, _, err := Install(cancelled, one, apps.InstallOptions{KeepBoth: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled install ends with %v", err)
 	}
 	want("cancelled install", "2")
+}
+
+// TestMoveAndUndo: a moved file comes back to where it was, and never over something that has come there since.
+func TestMoveAndUndo(t *testing.T) {
+	home := newHome(t)
+	ctx := context.Background()
+	file := filepath.Join(home, "Downloads", "Meadow.bundle")
+	if err := os.Mkdir(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	makeBundle(t, file, "1")
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(path string) bool {
+		data, err := os.ReadFile(path)
+		return err == nil && bytes.Equal(data, want)
+	}
+	if look, err := Load(file, 96); err != nil || !look.Loaded.Identity.CanMove {
+		t.Fatalf("it cannot be moved: %v", err)
+	}
+	undo, installed, err := Install(ctx, file, apps.InstallOptions{Move: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there(file) || !same(installed) {
+		t.Errorf("after moving: source there %v, installed whole %v", there(file), same(installed))
+	}
+	if err := undo.Back(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !same(file) || there(installed) {
+		t.Errorf("after undoing: source whole %v, still installed %v", same(file), there(installed))
+	}
+	undo, installed, err = Install(ctx, file, apps.InstallOptions{Move: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("something else"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := undo.Back(ctx); err == nil || !same(installed) {
+		t.Errorf("undoing over another file: %v; it is whole: %v", err, same(installed))
+	}
+	if data, _ := os.ReadFile(file); string(data) != "something else" {
+		t.Error("the other file was replaced")
+	}
+	// Across file systems, as far as a test can have two: the copying half of it.
+	elsewhere := filepath.Join(home, "elsewhere")
+	if err := copyBack(ctx, installed, elsewhere); err != nil || !same(elsewhere) || there(installed) {
+		t.Errorf("copying it back: %v", err)
+	}
+}
+
+// TestRemember: a bundle that was accepted once is known as such.
+func TestRemember(t *testing.T) {
+	home := newHome(t)
+	file := filepath.Join(home, "Meadow.bundle")
+	makeBundle(t, file, "1")
+	look, err := Load(file, 96)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := look.Loaded.Identity
+	if err := Remember(id.ID, id.Digest); err != nil {
+		t.Fatal(err)
+	}
+	if _, from := Relate(file, id); !from.Accepted || from.State != trust.Unsigned {
+		t.Errorf("after accepting: %+v", from)
+	}
+}
+
+func TestMetainfo(t *testing.T) {
+	const text = `<?xml version="1.0"?><component><name>A</name><name xml:lang="de">B</name>
+<developer_name>Ann</developer_name>
+<description><p>One <em>two</em> three.</p><p xml:lang="de">Eins.</p><p xml:lang="fr">Un.</p><ul><li>four</li><li xml:lang="de">vier</li><li>five</li></ul><p>Last.</p></description>
+<url type="homepage">https://example.org/</url><url type="bugtracker">javascript:alert(1)</url>
+<screenshots><screenshot><caption>First</caption><caption xml:lang="de">Erstes</caption><image>https://example.org/pictures/one.png</image></screenshot>
+<screenshot><image type="source">file:///opt/bundle/share/two.png</image></screenshot></screenshots>
+<releases><release version="1"><description><p>not this</p></description></release></releases></component>`
+	m := parseMetainfo([]byte(text), []string{"de_AT", "de"})
+	var id state.Identity
+	m.describe(&id)
+	want := []state.Block{{Text: "Eins."}, {Item: true, Text: "vier"}, {Item: true, Text: "five"}, {Text: "Last."}}
+	if id.Name != "B" || id.Developer != "Ann" || !reflect.DeepEqual(id.Description, want) || len(id.Links) != 2 {
+		t.Errorf("it reads %+v", id)
+	}
+	if len(m.screenshots) != 2 || m.screenshots[0].caption.text != "Erstes" || m.screenshots[0].files[0] != "https://example.org/pictures/one.png" {
+		t.Errorf("screenshots: %+v", m.screenshots)
+	}
+	if m := parseMetainfo([]byte(text), nil); len(m.blocks) != 4 || m.blocks[0].text.text != "One two three." {
+		t.Errorf("in English: %+v", m.blocks)
+	}
+	const whole = `<component><description><p>one</p></description><description xml:lang="de"><p>eins</p><p>zwei</p></description></component>`
+	if m := parseMetainfo([]byte(whole), []string{"de"}); len(m.blocks) != 2 || m.blocks[0].text.text != "eins" {
+		t.Errorf("with a description for each language: %+v", m.blocks)
+	}
+}
+
+func TestPictureNames(t *testing.T) {
+	for _, c := range []struct {
+		address string
+		want    string
+	}{
+		{"file:///opt/bundle/share/a.png", "share/a.png"},
+		{"/opt/bundle/share/a.png", "share/a.png"},
+		{"share/a.png", "share/a.png"},
+		{"https://example.org/x/a.png?y", "share/metainfo/screenshots/a.png"},
+		{"file:///etc/passwd", ""},
+		{"/etc/passwd", ""},
+		{"https://example.org/", ""},
+		{"data:image/png;base64,", ""},
+		{"%zz", ""},
+	} {
+		got := ""
+		if names := pictureNames(c.address, "/opt/bundle", "org.example.Meadow"); len(names) > 0 {
+			got = names[0]
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", c.address, got, c.want)
+		}
+	}
+}
+
+// TestPictures has a screenshot in the bundle, one that is not there and one that is no picture.
+func TestPictures(t *testing.T) {
+	home := newHome(t)
+	tree := sample.App("org.example.Meadow")
+	tree["share/metainfo/org.example.Meadow.metainfo.xml"] = `<component type="desktop-application"><id>org.example.Meadow</id><screenshots>
+<screenshot><image>https://example.org/gone.png</image></screenshot><screenshot><image>share/bad.png</image></screenshot>
+<screenshot><caption>It</caption><image>https://example.org/one.png</image></screenshot></screenshots></component>`
+	tree["share/metainfo/screenshots/one.png"] = sample.Icon(400)
+	tree["share/bad.png"] = "\x89PNG\r\n\x1a\nno"
+	var got []string
+	Pictures(context.Background(), sample.Build(t, home, "org.example.Meadow", "1", tree), 300, func(p Picture) {
+		got = append(got, fmt.Sprint(p.Caption, p.Image.Bounds().Size()))
+	})
+	if want := []string{"It(300,300)"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("pictures are %q, want %q", got, want)
+	}
+}
+
+func TestAdds(t *testing.T) {
+	home := newHome(t)
+	bin := filepath.Join(home, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "glick"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	a, err := adds(sample.Build(t, home, "org.example.Meadow", "1", sample.App("org.example.Meadow")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(a.Entries, []string{"Sample"}) || !reflect.DeepEqual(a.Types, []string{"Sample"}) ||
+		!reflect.DeepEqual(a.Services, []string{"org.example.Meadow"}) || len(a.Commands) != 0 {
+		t.Errorf("it adds %+v", a)
+	}
+}
+
+func TestProgram(t *testing.T) {
+	f, err := os.Open("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p, err := readProgram(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.loader == "" || len(p.needed) == 0 || p.version == "" {
+		t.Errorf("the system's shell asks for %+v", p)
+	}
+	if lacks := p.lacks("/opt/bundle", nil, thisHost()); len(lacks) != 0 {
+		t.Errorf("the system's shell lacks %+v", lacks)
+	}
+	none := host{has: func(string) bool { return false }}
+	old := host{has: func(string) bool { return true }, library: func(string) bool { return false }, version: "2.1"}
+	if lacks := p.lacks("/opt/bundle", nil, none); len(lacks) != 1 || lacks[0].Kind != state.LackLoader {
+		t.Errorf("without its loader it lacks %+v", lacks)
+	}
+	lacks := p.lacks("/opt/bundle", nil, old)
+	if len(lacks) != 2 || lacks[0].Kind != state.LackLibc || lacks[1].Kind != state.LackLibraries {
+		t.Errorf("on an old system without libraries it lacks %+v", lacks)
+	}
+	if lacks := p.lacks("/opt/bundle", map[string]bool{"libc.so.6": true}, old); len(lacks) != 0 {
+		t.Errorf("with a C library of its own it lacks %+v", lacks)
+	}
+}
+
+// FuzzProgram: no file makes it panic or read for ever.
+func FuzzProgram(f *testing.F) {
+	if data, err := os.ReadFile("/bin/true"); err == nil {
+		f.Add(data)
+	}
+	f.Add([]byte("\x7fELF\x02\x01"))
+	f.Fuzz(func(_ *testing.T, data []byte) { _, _ = readProgram(bytes.NewReader(data)) })
+}
+
+func FuzzMetainfo(f *testing.F) {
+	f.Add([]byte("<component><description><p>a</p></description></component>"))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		var id state.Identity
+		parseMetainfo(data, []string{"de"}).describe(&id)
+	})
 }
 
 func TestDecodeIcon(t *testing.T) {
@@ -292,7 +502,7 @@ func TestHostileMetainfo(t *testing.T) {
 		"<!DOCTYPE x [<!ENTITY a 'b'>]><component><summary>&a;</summary></component>",
 	} {
 		var id state.Identity
-		describeFromMetainfo(&id, []byte(data), nil)
+		parseMetainfo([]byte(data), nil).describe(&id)
 		describeFromDesktop(&id, []byte(data), nil)
 	}
 }
