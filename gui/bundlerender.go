@@ -45,7 +45,7 @@ func (w *bundleWindow) renderProblem(v state.View) {
 	w.problemExpander.SetVisible(v.Problem.Detail != "")
 	w.stack.SetVisibleChildName("problem")
 	w.hint.SetVisible(false)
-	w.renderButtons(v.Buttons)
+	w.bar.show(v.Buttons)
 	w.bottom.SetVisible(true)
 }
 
@@ -86,7 +86,7 @@ func (w *bundleWindow) renderBundle(v state.View) {
 	}
 	w.stack.SetVisibleChildName("bundle")
 	w.renderProgress(v.Progress)
-	w.renderButtons(v.Buttons)
+	w.bar.show(v.Buttons)
 	w.bottom.SetVisible(true)
 }
 
@@ -128,61 +128,8 @@ func (w *bundleWindow) renderProgress(p *state.Progress) {
 	w.spinner.SetSpinning(!known)
 	w.cancel.SetVisible(p.Cancel)
 	w.cancel.SetSensitive(p.Enabled)
-}
-
-// renderButtons keeps the buttons that stay, so that the focus does, and puts new ones in the place of others.
-func (w *bundleWindow) renderButtons(bs []state.Button) {
-	same := slices.EqualFunc(bs, w.shown.Buttons, func(a, b state.Button) bool {
-		return a.Action == b.Action && a.Label == b.Label && a.Style == b.Style && a.Default == b.Default
-	})
-	if !same {
-		w.rebuildButtons(bs)
-	}
-	for _, b := range bs {
-		w.buttonOf[b.Action].SetSensitive(b.Enabled)
-	}
-	// Focus and default button are the same one; a button that cannot be pressed keeps neither.
-	for i, b := range bs {
-		wasEnabled := same && w.shown.Buttons[i].Enabled
-		if b.Default && b.Enabled && !wasEnabled {
-			w.window.SetDefaultWidget(w.buttonOf[b.Action])
-			w.buttonOf[b.Action].GrabFocus()
-		}
-	}
-	if len(bs) > 0 && w.shown.Progress == nil && w.cancel.IsVisible() && w.progressBox.IsVisible() {
-		w.cancel.GrabFocus()
-	}
-}
-
-func (w *bundleWindow) rebuildButtons(bs []state.Button) {
-	w.window.SetDefaultWidget(nil)
-	for child := w.buttons.FirstChild(); child != nil; child = w.buttons.FirstChild() {
-		w.buttons.Remove(child)
-	}
-	clear(w.buttonOf)
-	row := func() *gtk.Box {
-		box := gtk.NewBox(gtk.OrientationHorizontal, 6)
-		box.SetHomogeneous(true)
-		w.buttons.Append(box)
-		return box
-	}
-	line := row()
-	for i, b := range bs {
-		if len(bs) > 2 && i == len(bs)-1 {
-			line = row() // three in one line do not fit a narrow window in every language
-		}
-		button := newButton(b.Label)
-		switch b.Style {
-		case state.Suggested:
-			button.AddCSSClass("suggested-action")
-		case state.Destructive:
-			button.AddCSSClass("uninstall") // quieter than the theme's: it can be undone
-		}
-		button.AddCSSClass("pill")
-		button.SetHExpand(true)
-		button.ConnectClicked(func() { w.send(state.Pressed{Action: b.Action}) })
-		line.Append(button)
-		w.buttonOf[b.Action] = button
+	if p.Cancel && w.shown.Progress == nil {
+		w.cancel.GrabFocus() // the buttons cannot be pressed now
 	}
 }
 

@@ -75,8 +75,7 @@ type bundleWindow struct {
 	progressBar  *gtk.ProgressBar
 	spinner      *gtk.Spinner
 	cancel       *gtk.Button
-	buttons      *gtk.Box
-	buttonOf     map[state.Action]*gtk.Button
+	bar          buttonBar
 
 	ctx        context.Context // ends with the window
 	end        context.CancelFunc
@@ -130,9 +129,8 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 		progressBar:     object[*gtk.ProgressBar](b, "progress_bar"),
 		spinner:         object[*gtk.Spinner](b, "progress_spinner"),
 		cancel:          object[*gtk.Button](b, "cancel"),
-		buttons:         object[*gtk.Box](b, "buttons"),
-		buttonOf:        map[state.Action]*gtk.Button{},
 	}
+	w.bar = newButtonBar(&w.window.Window, object[*gtk.Box](b, "buttons"), func(a state.Action) { w.send(state.Pressed{Action: a}) })
 	w.ctx, w.end = context.WithCancel(context.Background())
 	w.window.SetApplication(&app.Application.Application)
 	w.window.SetHelpOverlay(object[*gtk.ShortcutsWindow](build(shortcutsUI), "shortcuts"))

@@ -45,4 +45,8 @@ func ask(parent *gtk.Window, q state.Question, answered func(yes bool)) {
 	dialog.Connect("response", func(response string) { answered(response == "yes") })
 	dialog.SetTransientFor(parent)
 	dialog.Present()
+	// Not on what comes first: Enter and a look at the focus must both say the safe answer.
+	if no := dialog.DefaultWidget(); no != nil {
+		gtk.BaseWidget(no).GrabFocus()
+	}
 }

@@ -5,7 +5,8 @@ package gui
 // #cgo pkg-config: gtk4
 // #include <gtk/gtk.h>
 //
-// static GSList *dropped_files(GValue *v) {
+// static GSList *dropped_files(guintptr value) {
+//   GValue *v = (GValue *)value;
 //   if (!G_VALUE_HOLDS(v, GDK_TYPE_FILE_LIST)) return NULL;
 //   GdkFileList *l = g_value_get_boxed(v);
 //   return l ? gdk_file_list_get_files(l) : NULL;
@@ -15,7 +16,7 @@ package gui
 import "C"
 
 import (
-	"unsafe"
+	"runtime"
 
 	coreglib "github.com/diamondburned/gotk4/pkg/core/glib"
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
@@ -39,14 +40,15 @@ func onDropFiles(w *gtk.Widget, f func(paths []string) bool) *gtk.DropTarget {
 
 // droppedPaths are the paths of the files in a value that holds a GdkFileList. Files that are not on this computer have none.
 func droppedPaths(value *coreglib.Value) []string {
-	list := C.dropped_files((*C.GValue)(unsafe.Pointer(value.Native())))
+	list := C.dropped_files(C.guintptr(value.Native()))
 	defer C.g_slist_free(list) // the files belong to the value
 	var paths []string
 	for l := list; l != nil && len(paths) < maxDropped; l = l.next {
-		if p := C.file_path(C.gpointer(l.data)); p != nil {
+		if p := C.file_path(l.data); p != nil {
 			paths = append(paths, C.GoString(p))
 			C.g_free(C.gpointer(p))
 		}
 	}
+	runtime.KeepAlive(value)
 	return paths
 }

@@ -358,7 +358,7 @@ func TestMove(t *testing.T) {
 	_, effects = m.Update(Pressed{Install})
 	wantEffects(t, effects, DoInstall{})
 	m, _ = m.Update(Pressed{Install})
-	m, effects = m.Update(InstallEnded{Err: fmt.Errorf("x: %w", apps.ErrSourceLeft)})
+	_, effects = m.Update(InstallEnded{Err: fmt.Errorf("x: %w", apps.ErrSourceLeft)})
 	wantEffects(t, effects, Toast{Text: "Meadow Notes installed. The downloaded file could not be removed.", Undo: true})
 }
 
@@ -510,7 +510,7 @@ func TestHostileText(t *testing.T) {
 	}
 	texts := []string{v.Title, v.Name, v.Summary, v.Byline, v.Hint, v.Source.Title, v.Source.Text, v.Licence, q.Title, q.Body, strings.ReplaceAll(q.Detail, "\n", "")}
 	for _, b := range v.About {
-		texts = append(texts, strings.TrimRight(b.Text[:min(300, len(b.Text))], "\xc2\xe2"))
+		texts = append(texts, string([]rune(b.Text)[:min(300, utf8.RuneCountInString(b.Text))]))
 	}
 	for _, l := range v.Links {
 		texts = append(texts, l.Host, l.Title)

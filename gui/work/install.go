@@ -54,7 +54,7 @@ func Install(ctx context.Context, file string, o apps.InstallOptions) (undo *Und
 		return nil, "", err
 	}
 	Refresh(context.WithoutCancel(ctx)) // it is installed, whatever becomes of the window
-	moved := o.Move && err == nil && !there(file)
+	moved := o.Move && err == nil && !There(file)
 	back := func(ctx context.Context) error {
 		if moved {
 			if err := putBack(ctx, app.File, file); err != nil {
@@ -74,7 +74,8 @@ func Install(ctx context.Context, file string, o apps.InstallOptions) (undo *Und
 	return &Undo{back: back, forget: old.drop}, app.File, err
 }
 
-func there(file string) bool {
+// There says whether something has this name.
+func There(file string) bool {
 	_, err := os.Lstat(file)
 	return err == nil
 }

@@ -268,14 +268,14 @@ func TestMoveAndUndo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if there(file) || !same(installed) {
-		t.Errorf("after moving: source there %v, installed whole %v", there(file), same(installed))
+	if There(file) || !same(installed) {
+		t.Errorf("after moving: source there %v, installed whole %v", There(file), same(installed))
 	}
 	if err := undo.Back(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if !same(file) || there(installed) {
-		t.Errorf("after undoing: source whole %v, still installed %v", same(file), there(installed))
+	if !same(file) || There(installed) {
+		t.Errorf("after undoing: source whole %v, still installed %v", same(file), There(installed))
 	}
 	undo, installed, err = Install(ctx, file, apps.InstallOptions{Move: true})
 	if err != nil {
@@ -292,7 +292,7 @@ func TestMoveAndUndo(t *testing.T) {
 	}
 	// Across file systems, as far as a test can have two: the copying half of it.
 	elsewhere := filepath.Join(home, "elsewhere")
-	if err := copyBack(ctx, installed, elsewhere); err != nil || !same(elsewhere) || there(installed) {
+	if err := copyBack(ctx, installed, elsewhere); err != nil || !same(elsewhere) || There(installed) {
 		t.Errorf("copying it back: %v", err)
 	}
 }
