@@ -44,7 +44,6 @@ func (w *bundleWindow) renderProblem(v state.View) {
 	w.problemDetail.SetText(v.Problem.Detail)
 	w.problemExpander.SetVisible(v.Problem.Detail != "")
 	w.stack.SetVisibleChildName("problem")
-	w.hint.SetVisible(false)
 	w.bar.show(v.Buttons)
 	w.bottom.SetVisible(true)
 }
@@ -116,7 +115,6 @@ func (w *bundleWindow) renderProgress(p *state.Progress) {
 	if p == nil {
 		return
 	}
-	w.hint.SetVisible(false)
 	showText(w.progressText, p.Text)
 	showText(w.progressHow, p.Amount)
 	known := p.Fraction >= 0

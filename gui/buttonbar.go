@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
+	"github.com/diamondburned/gotk4/pkg/pango"
 
 	"glick.org/glick/gui/state"
 )
@@ -68,6 +69,11 @@ func (bar *buttonBar) rebuild(bs []state.Button) {
 			button.AddCSSClass("suggested-action")
 		case state.Destructive:
 			button.AddCSSClass("uninstall") // quieter than the theme's: it can be undone
+		}
+		if text, ok := button.Child().(*gtk.Label); ok { // a verb that is cut off tells nothing
+			text.SetEllipsize(pango.EllipsizeNone)
+			text.SetWrap(true)
+			text.SetJustify(gtk.JustifyCenter)
 		}
 		button.AddCSSClass("pill")
 		button.SetHExpand(true)
