@@ -63,7 +63,7 @@ func Run(args []string, version string) int {
 
 func (a *application) startup() {
 	css := gtk.NewCSSProvider()
-	css.LoadFromData(styleCSS)
+	css.LoadFromData(styleCSS + libraryCSS)
 	gtk.StyleContextAddProviderForDisplay(gdk.DisplayGetDefault(), css, uint(gtk.STYLE_PROVIDER_PRIORITY_APPLICATION))
 	gtk.WindowSetDefaultIconName(AppID)
 

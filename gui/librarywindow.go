@@ -5,8 +5,8 @@ package gui
 import (
 	"context"
 	_ "embed" // ui
-	"image"
 	"slices"
+	"time"
 
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
@@ -22,26 +22,39 @@ import (
 //go:embed ui/library.ui
 var libraryUI string
 
-// listIcon is the side of an icon in the list, in pixels; twice that is asked for.
-const listIcon = 32
+//go:embed ui/library.css
+var libraryCSS string
+
+// listIcon is the side of an icon in the list, in pixels; twice that is read, for screens with small pixels.
+const listIcon = 48
 
 // libraryWindow shows what is installed.
 type libraryWindow struct {
-	app   *application
-	model state.Library
-	undo  *work.Undo
+	app     *application
+	model   state.Library
+	removal *work.Removal // what Undo brings back; nil when there is nothing
+	toast   *adw.Toast    // the one with Undo
 
-	window *adw.ApplicationWindow
-	toasts *adw.ToastOverlay
-	stack  *gtk.Stack
-	page   *adw.StatusPage
-	list   *gtk.ListBox
-	search *gtk.SearchEntry
-	toggle *gtk.ToggleButton
-	rows   []*adw.ActionRow
-	shown  []state.LibraryRow
-	icons  map[string]*image.NRGBA // by file; nil while it is being read or when there is none
-	images map[string]*gtk.Image   // by file, in the rows that are shown
+	window   *adw.ApplicationWindow
+	toasts   *adw.ToastOverlay
+	leaflet  *adw.Leaflet
+	views    *adw.ViewStack
+	stack    *gtk.Stack
+	page     *adw.StatusPage
+	pageOpen *gtk.Button
+	loading  *gtk.Spinner
+	list     *gtk.ListView
+	keys     *gtk.StringList // of the rows that are shown, in order
+	search   *gtk.SearchEntry
+	bar      *gtk.SearchBar
+	toggle   *gtk.ToggleButton
+	sort     *gtk.MenuButton
+	shown    []string                    // what keys holds
+	rows     map[string]state.LibraryRow // by key
+	bound    map[uintptr]*libraryRow     // widgets by their list item
+	icons    *iconReader
+	details  *detailsPage
+	storage  *storagePage
 
 	ctx    context.Context // ends with the window
 	end    context.CancelFunc
@@ -51,18 +64,26 @@ type libraryWindow struct {
 func newLibraryWindow(app *application) *libraryWindow {
 	b := build(libraryUI)
 	w := &libraryWindow{
-		app:    app,
-		window: object[*adw.ApplicationWindow](b, "window"),
-		toasts: object[*adw.ToastOverlay](b, "toasts"),
-		stack:  object[*gtk.Stack](b, "stack"),
-		page:   object[*adw.StatusPage](b, "page"),
-		list:   object[*gtk.ListBox](b, "list"),
-		search: object[*gtk.SearchEntry](b, "search"),
-		toggle: object[*gtk.ToggleButton](b, "search_button"),
-		icons:  map[string]*image.NRGBA{},
-		images: map[string]*gtk.Image{},
+		app:      app,
+		window:   object[*adw.ApplicationWindow](b, "window"),
+		toasts:   object[*adw.ToastOverlay](b, "toasts"),
+		leaflet:  object[*adw.Leaflet](b, "leaflet"),
+		views:    object[*adw.ViewStack](b, "views"),
+		stack:    object[*gtk.Stack](b, "stack"),
+		page:     object[*adw.StatusPage](b, "page"),
+		pageOpen: object[*gtk.Button](b, "page_open"),
+		loading:  object[*gtk.Spinner](b, "loading"),
+		list:     object[*gtk.ListView](b, "list"),
+		search:   object[*gtk.SearchEntry](b, "search"),
+		bar:      object[*gtk.SearchBar](b, "search_bar"),
+		toggle:   object[*gtk.ToggleButton](b, "search_button"),
+		sort:     object[*gtk.MenuButton](b, "sort_button"),
+		keys:     gtk.NewStringList(nil),
+		rows:     map[string]state.LibraryRow{},
+		bound:    map[uintptr]*libraryRow{},
 	}
 	w.ctx, w.end = context.WithCancel(context.Background())
+	w.icons = newIconReader(w.ctx, 2*listIcon, w.iconReady)
 	w.window.SetApplication(&app.Application.Application)
 	w.window.SetHelpOverlay(object[*gtk.ShortcutsWindow](build(shortcutsUI), "shortcuts"))
 	remember := rememberSize(&w.window.Window, "library-window-size")
@@ -70,27 +91,32 @@ func newLibraryWindow(app *application) *libraryWindow {
 		remember()
 		w.closed = true
 		w.end()
+		w.removal = nil
 		app.library = nil
 		return false
 	})
-	bar := object[*gtk.SearchBar](b, "search_bar")
-	bar.ConnectEntry(w.search)
-	bar.SetKeyCaptureWidget(w.window)
-	w.search.ConnectSearchChanged(func() {
-		w.model.Query = w.search.Text()
-		w.render()
+	w.pageOpen.SetChild(gtk.NewLabelWithMnemonic(tr.T("_Open a Bundle…")))
+	w.connectList()
+	w.connectSearch(object[*gtk.Box](b, "main"))
+	w.connectActions()
+	w.details = newDetailsPage(w, object[*gtk.Box](b, "details"), object[*adw.WindowTitle](b, "details_title"))
+	w.storage = newStoragePage(w, object[*gtk.Stack](b, "storage"))
+	object[*gtk.Button](b, "back").ConnectClicked(w.back)
+	w.views.NotifyProperty("visible-child", func() {
+		storage := w.views.VisibleChildName() == "storage"
+		w.toggle.SetSensitive(!storage && len(w.model.Apps) > 0)
+		w.sort.SetSensitive(!storage && len(w.model.Apps) > 0)
+		if storage {
+			w.bar.SetSearchMode(false)
+			w.storage.show()
+		}
 	})
-	find := gio.NewSimpleAction("search", nil)
-	find.ConnectActivate(func(*glib.Variant) {
-		bar.SetSearchMode(true)
-		w.search.GrabFocus()
+	w.leaflet.NotifyProperty("visible-child", func() {
+		if w.leaflet.VisibleChildName() == "main" {
+			w.details.close()
+		}
 	})
-	w.window.AddAction(find)
-	app.SetAccelsForAction("win.search", []string{"<Control>f"})
-	undo := gio.NewSimpleAction("undo", nil)
-	undo.ConnectActivate(func(*glib.Variant) { w.takeBack() })
-	w.window.AddAction(undo)
-	onEscape(&w.window.Widget, func() { w.window.Close() })
+	onEscape(&w.window.Widget, w.escape)
 	onDrop(&w.window.Widget, func(path string) bool {
 		app.openBundle(path)
 		return true
@@ -100,26 +126,143 @@ func newLibraryWindow(app *application) *libraryWindow {
 	return w
 }
 
+// escape goes one step back: out of the details, out of the search, out of the window.
+func (w *libraryWindow) escape() {
+	switch {
+	case w.leaflet.VisibleChildName() == "details":
+		w.back()
+	case w.bar.SearchMode():
+		w.bar.SetSearchMode(false)
+	default:
+		w.window.Close()
+	}
+}
+
+func (w *libraryWindow) back() { w.leaflet.SetVisibleChildName("main") }
+
+func (w *libraryWindow) connectSearch(main *gtk.Box) {
+	w.bar.ConnectEntry(w.search)
+	w.bar.SetKeyCaptureWidget(main)
+	w.search.ConnectSearchChanged(func() {
+		w.model.Query = w.search.Text()
+		w.render()
+	})
+	// Typing can go on with the results.
+	w.search.ConnectActivate(func() {
+		if len(w.shown) > 0 {
+			w.open(w.shown[0])
+		}
+	})
+}
+
+func (w *libraryWindow) connectActions() {
+	action := func(name string, f func()) {
+		a := gio.NewSimpleAction(name, nil)
+		a.ConnectActivate(func(*glib.Variant) { f() })
+		w.window.AddAction(a)
+	}
+	action("search", func() {
+		if w.leaflet.VisibleChildName() == "main" {
+			w.views.SetVisibleChildName("applications")
+			w.bar.SetSearchMode(true)
+			w.search.GrabFocus()
+		}
+	})
+	action("undo", w.takeBack)
+	action("open", w.choose)
+	action("back", w.back)
+	action("applications", func() { w.back(); w.views.SetVisibleChildName("applications") })
+	action("storage", func() { w.back(); w.views.SetVisibleChildName("storage") })
+
+	order := state.SortByName
+	s := settings()
+	if s != nil {
+		order = state.LibrarySort(s.String("library-sort"))
+	}
+	w.model.Sort = order
+	sort := gio.NewSimpleActionStateful("sort", glib.NewVariantType("s"), glib.NewVariantString(string(order)))
+	sort.ConnectActivate(func(by *glib.Variant) {
+		sort.SetState(by)
+		w.model.Sort = state.LibrarySort(by.String())
+		if s != nil {
+			s.SetString("library-sort", by.String())
+		}
+		w.render()
+	})
+	w.window.AddAction(sort)
+	for name, keys := range map[string][]string{
+		"win.search": {"<Control>f"}, "win.open": {"<Control>o"}, "win.back": {"<Alt>Left", "Back"},
+		"win.applications": {"<Alt>1"}, "win.storage": {"<Alt>2"},
+	} {
+		w.app.SetAccelsForAction(name, keys)
+	}
+}
+
+// choose lets the user pick a bundle file: what dropping one does, by keyboard.
+func (w *libraryWindow) choose() {
+	chooser := gtk.NewFileChooserNative(tr.T("Open a Bundle"), &w.window.Window, gtk.FileChooserActionOpen, tr.T("_Open"), tr.T("_Cancel"))
+	bundles := gtk.NewFileFilter()
+	bundles.SetName(tr.T("Bundles"))
+	for _, t := range []string{"application/vnd.glick.bundle", "application/vnd.glick2.bundle", "application/vnd.appimage", "application/x-iso9660-appimage"} {
+		bundles.AddMIMEType(t)
+	}
+	all := gtk.NewFileFilter()
+	all.SetName(tr.T("All Files"))
+	all.AddPattern("*")
+	chooser.AddFilter(bundles)
+	chooser.AddFilter(all)
+	chooser.SetModal(true)
+	chooser.ConnectResponse(func(response int) {
+		if response == int(gtk.ResponseAccept) {
+			if f := chooser.File(); f != nil && f.Path() != "" {
+				w.app.openBundle(f.Path())
+			}
+		}
+		chooser.Destroy()
+	})
+	chooser.Show()
+}
+
 // watch keeps the list true while the window is open.
 func (w *libraryWindow) watch() {
 	w.reload()
-	_ = work.Watch(w.ctx, w.reload) // without it the list is as it was when the window opened
+	go func() { _ = work.WatchRunning(w.ctx, w.reloadRunning) }() // without it what runs is as it was when the list was read
+	_ = work.Watch(w.ctx, w.reload)                                // without it the list is as it was when the window opened
 }
 
 // reload reads the folders again, from any goroutine.
 func (w *libraryWindow) reload() {
-	entries, err := work.List()
+	list, err := work.Apps()
+	running, used := work.Running(w.ctx), work.LastUsed()
+	inMain(func() {
+		if w.closed {
+			return
+		}
+		w.model.Loaded, w.model.Apps, w.model.Err = true, list, err
+		w.model.Running, w.model.Used, w.model.Now = running, used, time.Now()
+		w.render()
+		w.details.reload()
+		w.storage.changed()
+	})
+}
+
+func (w *libraryWindow) reloadRunning() {
+	running, used := work.Running(w.ctx), work.LastUsed()
 	inMain(func() {
 		if !w.closed {
-			w.model.Loaded, w.model.Entries, w.model.Err = true, entries, err
+			w.model.Running, w.model.Used, w.model.Now = running, used, time.Now()
 			w.render()
+			w.details.render()
 		}
 	})
 }
 
 func (w *libraryWindow) render() {
 	v := w.model.View()
-	w.toggle.SetSensitive(v.Search)
+	applications := w.views.VisibleChildName() != "storage"
+	w.toggle.SetSensitive(v.Search && applications)
+	w.sort.SetSensitive(v.Search && applications)
+	w.loading.SetSpinning(v.Page == state.LibraryLoading)
 	icon := AppID
 	switch v.Page {
 	case state.LibraryLoading:
@@ -136,123 +279,110 @@ func (w *libraryWindow) render() {
 	w.page.SetIconName(icon)
 	w.page.SetTitle(glib.MarkupEscapeText(v.Title, -1))
 	w.page.SetDescription(glib.MarkupEscapeText(v.Text, -1))
+	w.pageOpen.SetVisible(v.Page == state.LibraryEmpty)
 	w.stack.SetVisibleChildName("page")
 }
 
+// renderList changes as little as possible, so that what stays keeps its place and the focus.
 func (w *libraryWindow) renderList(rows []state.LibraryRow) {
+	first := len(w.shown) == 0
+	keys := make([]string, len(rows))
+	clear(w.rows)
+	for i, r := range rows {
+		keys[i] = r.Key
+		w.rows[r.Key] = r
+	}
+	if !slices.Equal(keys, w.shown) {
+		begin := 0
+		for begin < min(len(keys), len(w.shown)) && keys[begin] == w.shown[begin] {
+			begin++
+		}
+		end := 0
+		for end < min(len(keys), len(w.shown))-begin && keys[len(keys)-1-end] == w.shown[len(w.shown)-1-end] {
+			end++
+		}
+		removed := len(w.shown) - begin - end
+		w.shown = keys
+		w.keys.Splice(uint(begin), uint(removed), keys[begin:len(keys)-end])
+	}
+	for _, r := range w.bound {
+		if v, ok := w.rows[r.key]; ok {
+			r.show(v)
+		}
+	}
 	w.stack.SetVisibleChildName("list")
-	if slices.Equal(rows, w.shown) {
-		return // the same rows keep the focus
-	}
-	first := w.shown == nil
-	w.shown = rows
-	for _, r := range w.rows {
-		w.list.Remove(r)
-	}
-	clear(w.images)
-	w.rows = w.rows[:0]
-	for _, r := range rows {
-		row := w.newRow(r)
-		w.list.Append(row)
-		w.rows = append(w.rows, row)
-	}
-	if first {
-		w.rows[0].GrabFocus()
+	if first && !w.bar.SearchMode() {
+		w.list.GrabFocus()
 	}
 }
 
-func (w *libraryWindow) newRow(r state.LibraryRow) *adw.ActionRow {
-	row := plainRow()
-	row.SetTitle(r.Title)
-	row.SetTitleLines(2)
-	row.SetSubtitle(r.Text)
-
-	icon := gtk.NewImage()
-	icon.SetPixelSize(listIcon)
-	icon.AddCSSClass("lowres-icon")
-	decorate(&icon.Widget)
-	w.showIcon(icon, r.File)
-	row.AddPrefix(icon)
-
-	open := newNamedButton(tr.T("Open"), tr.F("Open {name}", "name", r.Title))
-	open.SetVAlign(gtk.AlignCenter)
-	open.ConnectClicked(func() { w.start(r) })
-	row.AddSuffix(open)
-
-	if r.CanUninstall {
-		remove := gtk.NewButtonFromIconName("user-trash-symbolic")
-		remove.SetVAlign(gtk.AlignCenter)
-		remove.AddCSSClass("flat")
-		remove.SetTooltipText(tr.T("Uninstall"))
-		describe(&remove.Widget, tr.F("Uninstall {name}", "name", r.Title))
-		remove.ConnectClicked(func() { w.uninstall(r) })
-		row.AddSuffix(remove)
-	}
-	row.SetActivatable(true)
-	row.ConnectActivated(func() { w.app.openBundle(r.File) })
-	return row
-}
-
-// showIcon shows the icon of a bundle file as soon as it has been read.
-func (w *libraryWindow) showIcon(widget *gtk.Image, file string) {
-	w.images[file] = widget
-	img, known := w.icons[file]
-	setIcon(widget, img)
-	if known {
-		return
-	}
-	w.icons[file] = nil
-	go func() {
-		img := work.Icon(file, 2*listIcon)
-		inMain(func() {
-			w.icons[file] = img
-			// The list may have been made anew in the meantime.
-			if widget := w.images[file]; widget != nil {
-				setIcon(widget, img)
-			}
-		})
-	}()
-}
-
-func (w *libraryWindow) start(r state.LibraryRow) {
-	t := toast(w.toasts, tr.F("Starting {name}…", "name", r.Title), "")
+// start starts an application.
+func (w *libraryWindow) start(file, name string) {
+	t := toast(w.toasts, tr.F("Starting {name}…", "name", name), "")
 	env := launchEnv(&w.window.Widget)
 	go func() {
-		words, err := work.Start(r.File, env...)
+		words, err := work.Start(file, env...)
 		inMain(func() {
 			t.Dismiss()
 			if err != nil && !w.closed {
-				showCause(&w.window.Window, state.StartCause(r.Title, err, words))
+				showCause(&w.window.Window, state.StartCause(name, err, words))
 			}
 		})
 	}()
 }
 
-func (w *libraryWindow) uninstall(r state.LibraryRow) {
-	w.app.work(func() func() {
-		undo, err := work.Uninstall(context.Background(), r.File)
-		w.reload()
-		return func() {
-			switch {
-			case w.closed:
-			case err != nil:
-				showCause(&w.window.Window, state.FailedCause(tr.F("Could Not Uninstall {name}", "name", r.Title), err, r.File))
-			default:
-				w.undo = undo
-				toast(w.toasts, tr.F("{name} uninstalled", "name", r.Title), "win.undo")
-			}
+// open shows the details of an application.
+func (w *libraryWindow) open(key string) {
+	if a, ok := w.model.App(key); ok {
+		w.details.show(a)
+		w.leaflet.SetVisibleChildName("details")
+	}
+}
+
+// showInFiles has the file manager show a file, or at least its folder.
+func (w *libraryWindow) showInFiles(file string) {
+	go func() {
+		err := work.ShowInFiles(w.ctx, file, "")
+		if err == nil {
+			return
 		}
+		inMain(func() { w.openFolder(folderOf(file)) })
+	}()
+}
+
+func (w *libraryWindow) openFolder(folder string) {
+	display := w.list.Display().AppLaunchContext()
+	if err := gio.AppInfoLaunchDefaultForURI(work.FileURI(folder), &display.AppLaunchContext); err != nil && !w.closed {
+		showCause(&w.window.Window, state.FailedCause(tr.T("Could Not Open the Folder"), err, folder))
+	}
+}
+
+// removed keeps what was removed as long as the toast offers to undo it.
+func (w *libraryWindow) removed(r *work.Removal, text string) {
+	if w.toast != nil {
+		w.toast.Dismiss()
+	}
+	w.removal = r
+	t := toast(w.toasts, text, "win.undo")
+	w.toast = t
+	t.ConnectDismissed(func() {
+		// The action of its button runs after this signal.
+		inMain(func() {
+			if w.toast == t {
+				w.toast, w.removal = nil, nil
+			}
+		})
 	})
 }
 
 func (w *libraryWindow) takeBack() {
-	undo := w.undo
-	w.undo = nil
-	if undo == nil {
+	r := w.removal
+	w.removal = nil
+	if r == nil {
 		return
 	}
 	w.app.work(func() func() {
-		err := undo.Back(context.Background())
+		err := r.Back(context.Background())
 		w.reload()
 		return func() {
 			if err != nil && !w.closed {

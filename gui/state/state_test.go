@@ -561,39 +561,6 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestLibrary(t *testing.T) {
-	if v := (Library{}).View(); v.Page != LibraryLoading {
-		t.Errorf("before anything is known the page is %v", v.Page)
-	}
-	if v := (Library{Loaded: true}).View(); v.Page != LibraryEmpty || v.Title == "" || v.Text == "" || v.Search {
-		t.Errorf("without applications it shows %+v", v)
-	}
-	l := Library{Loaded: true, Entries: []Entry{
-		{ID: "org.b", Name: "Beta", Version: "1.9", Size: 1000},
-		{ID: "org.b", Name: "Beta", Version: "1.10", Size: 1000},
-		{ID: "org.a", Name: "alpha", Version: "1", Size: 2000, System: true},
-	}}
-	var got []string
-	for _, r := range l.View().Rows {
-		got = append(got, r.Title+" "+r.Text)
-	}
-	want := []string{"alpha 1 · 2.0 kB · for all users", "Beta 1.10 · 1.0 kB", "Beta 1.9 · 1.0 kB"}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("rows are %q, want %q", got, want)
-	}
-	if l.View().Rows[0].CanUninstall || !l.View().Rows[1].CanUninstall {
-		t.Error("the wrong ones can be uninstalled")
-	}
-	l.Query = "  ORG ta "
-	if v := l.View(); len(v.Rows) != 2 {
-		t.Errorf("searching finds %d", len(v.Rows))
-	}
-	l.Query = "zzz"
-	if v := l.View(); v.Page != LibraryNothingFound || v.Title == "" || !v.Search {
-		t.Errorf("finding nothing shows %+v", v)
-	}
-}
-
 func wantEffects(t *testing.T, got []Effect, want ...Effect) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {

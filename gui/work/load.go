@@ -209,22 +209,6 @@ func InstalledOf(id, digest string) []state.Installed {
 	return out
 }
 
-// List is what the library window shows.
-func List() ([]state.Entry, error) {
-	all, _, err := apps.List()
-	if err != nil {
-		return nil, err
-	}
-	out := make([]state.Entry, 0, len(all))
-	for _, a := range all {
-		if !a.State.Usable() {
-			continue
-		}
-		out = append(out, state.Entry{ID: a.ID, Name: a.Name, Version: a.Version, File: a.File, Size: a.Size, System: a.System})
-	}
-	return out, nil
-}
-
 // Icon is the icon of a bundle, at most side pixels large, or nil.
 func Icon(file string, side int) *image.NRGBA {
 	f, size, err := open(file)

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT
+
+package gui
+
+import (
+	"context"
+	_ "embed" // ui
+	"reflect"
+
+	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
+	"github.com/diamondburned/gotk4/pkg/gio/v2"
+	"github.com/diamondburned/gotk4/pkg/glib/v2"
+	"github.com/diamondburned/gotk4/pkg/gtk/v4"
+
+	"glick.org/glick/gui/state"
+	"glick.org/glick/gui/tr"
+	"glick.org/glick/gui/work"
+)
+
+//go:embed ui/details.ui
+var detailsUI string
+
+// detailsPage shows one application. Everything on it is made when it is opened: that happens seldom, and the window opens sooner.
+type detailsPage struct {
+	w       *libraryWindow
+	content *gtk.Box // below the header bar
+	title   *adw.WindowTitle
+
+	page   *gtk.ScrolledWindow // nil when nothing is open
+	app    state.App
+	facts  state.AppFacts
+	shown  state.DetailsView
+	icon   *gtk.Image
+	labels map[string]*gtk.Label
+	groups map[string]*group
+	open   *gtk.Button
+	remove *gtk.Button
+	expert *adw.ExpanderRow
+	lines  []*adw.ActionRow // of expert
+	cancel context.CancelFunc
+}
+
+// group is a group of rows that is filled anew when it changes.
+type group struct {
+	*adw.PreferencesGroup
+	children []gtk.Widgetter
+}
+
+func (g *group) clear() {
+	for _, c := range g.children {
+		g.Remove(c)
+	}
+	g.children = nil
+}
+
+func (g *group) add(c gtk.Widgetter) {
+	g.Add(c)
+	g.children = append(g.children, c)
+}
+
+func newDetailsPage(w *libraryWindow, content *gtk.Box, title *adw.WindowTitle) *detailsPage {
+	return &detailsPage{w: w, content: content, title: title}
+}
+
+func (p *detailsPage) show(a state.App) {
+	p.close()
+	b := build(detailsUI)
+	p.page = object[*gtk.ScrolledWindow](b, "page")
+	p.icon = object[*gtk.Image](b, "icon")
+	p.labels, p.groups = map[string]*gtk.Label{}, map[string]*group{}
+	for _, name := range []string{"name", "summary", "byline"} {
+		p.labels[name] = object[*gtk.Label](b, name)
+	}
+	for _, name := range []string{"fault", "versions", "facts", "adds", "data"} {
+		p.groups[name] = &group{PreferencesGroup: object[*adw.PreferencesGroup](b, name)}
+	}
+	p.expert = object[*adw.ExpanderRow](b, "expert")
+	decorate(&p.icon.Widget)
+	buttons := object[*gtk.FlowBox](b, "buttons")
+	p.open = newButton(tr.T("_Open"))
+	p.open.AddCSSClass("suggested-action")
+	p.open.ConnectClicked(func() { p.w.start(p.app.Current().File, p.app.Title()) })
+	p.remove = newButton(tr.T("_Uninstall…"))
+	p.remove.AddCSSClass("uninstall")
+	p.remove.ConnectClicked(func() { p.w.askUninstall(p.app.Key, "") })
+	for _, button := range []*gtk.Button{p.open, p.remove} {
+		button.AddCSSClass("pill")
+		child := gtk.NewFlowBoxChild()
+		child.SetFocusable(false)
+		child.SetChild(button)
+		buttons.Insert(child, -1)
+	}
+	p.content.Append(p.page)
+	p.app = a
+	p.render()
+	p.read()
+	if p.shown.CanOpen {
+		p.open.GrabFocus()
+	}
+}
+
+func (p *detailsPage) close() {
+	if p.page == nil {
+		return
+	}
+	p.cancel()
+	p.content.Remove(p.page)
+	p.page, p.icon, p.labels, p.groups, p.open, p.remove, p.expert, p.lines = nil, nil, nil, nil, nil, nil, nil, nil
+	p.app, p.facts, p.shown = state.App{}, state.AppFacts{}, state.DetailsView{}
+}
+
+// read finds out what takes longer than a moment.
+func (p *detailsPage) read() {
+	if p.cancel != nil {
+		p.cancel()
+	}
+	ctx, cancel := context.WithCancel(p.w.ctx)
+	p.cancel = cancel
+	f := p.app.Current()
+	go func() {
+		facts := work.Facts(ctx, f)
+		icon := work.Icon(f.File, detailsIcon)
+		inMain(func() {
+			if ctx.Err() != nil || p.page == nil {
+				return
+			}
+			for _, add := range facts.Adds {
+				if add.Kind == state.AddType {
+					for i, t := range add.Names {
+						add.Names[i] = gio.ContentTypeGetDescription(t)
+					}
+				}
+			}
+			p.facts = facts
+			setIcon(p.icon, icon)
+			p.render()
+		})
+	}()
+}
+
+// detailsIcon is the side of the icon that is read, in pixels: twice what is shown.
+const detailsIcon = 192
+
+// reload follows a change of the folders.
+func (p *detailsPage) reload() {
+	if p.page == nil {
+		return
+	}
+	a, ok := p.w.model.App(p.app.Key)
+	if !ok {
+		p.w.back()
+		return
+	}
+	changed := !reflect.DeepEqual(a.Files, p.app.Files)
+	p.app = a
+	p.render()
+	if changed {
+		p.read()
+	}
+}
+
+func (p *detailsPage) render() {
+	if p.page == nil {
+		return
+	}
+	v := p.w.model.Details(p.app, p.facts)
+	old := p.shown
+	p.shown = v
+	p.title.SetTitle(glib.MarkupEscapeText(v.Title, -1))
+	for name, text := range map[string]string{"name": v.Title, "summary": v.Summary, "byline": v.Byline} {
+		p.labels[name].SetText(text)
+		p.labels[name].SetVisible(text != "")
+	}
+	if p.icon.Paintable() == nil && p.icon.IconName() == "" {
+		setIcon(p.icon, nil)
+	}
+	p.open.SetSensitive(v.CanOpen)
+	p.remove.SetSensitive(v.CanUninstall)
+	if !reflect.DeepEqual(old.Fault, v.Fault) || !reflect.DeepEqual(old.FaultActions, v.FaultActions) {
+		p.renderFault(v)
+	}
+	if !reflect.DeepEqual(old.Versions, v.Versions) {
+		p.renderVersions(v)
+	}
+	if !reflect.DeepEqual(old.Facts, v.Facts) {
+		p.renderRows("facts", v.Facts)
+	}
+	if !reflect.DeepEqual(old.Adds, v.Adds) {
+		p.renderRows("adds", v.Adds)
+	}
+	if !reflect.DeepEqual(old.Data, v.Data) || old.DataText != v.DataText {
+		p.renderData(v)
+	}
+	if !reflect.DeepEqual(old.Details, v.Details) {
+		p.renderExpert(v)
+	}
+	p.groups["fault"].SetVisible(v.Fault.Title != "")
+	p.groups["versions"].SetVisible(len(v.Versions) > 0)
+	p.groups["adds"].SetVisible(len(v.Adds) > 0)
+	p.groups["data"].SetVisible(len(v.Data) > 0 || v.DataText != "")
+}
+
+func (p *detailsPage) renderRows(name string, rows []state.Row) {
+	g := p.groups[name]
+	g.clear()
+	for _, r := range rows {
+		row := newFactRow()
+		row.show(r)
+		if r.ID == "file" {
+			file := p.app.Current().File
+			row.AddSuffix(p.suffix("folder-open-symbolic", tr.T("Show in Files"), tr.T("Show in Files"), func() { p.w.showInFiles(file) }))
+		}
+		g.add(row)
+	}
+}
+
+// suffix is a small button at the end of a row.
+func (p *detailsPage) suffix(icon, tip, name string, f func()) *gtk.Button {
+	button := gtk.NewButtonFromIconName(icon)
+	button.SetVAlign(gtk.AlignCenter)
+	button.AddCSSClass("flat")
+	button.SetTooltipText(tip)
+	describe(&button.Widget, name)
+	button.ConnectClicked(f)
+	return button
+}
+
+func (p *detailsPage) renderFault(v state.DetailsView) {
+	g := p.groups["fault"]
+	g.clear()
+	if v.Fault.Title == "" {
+		return
+	}
+	row := newFactRow()
+	row.show(v.Fault)
+	g.add(row)
+	box := gtk.NewFlowBox()
+	box.SetSelectionMode(gtk.SelectionNone)
+	box.SetMaxChildrenPerLine(2)
+	box.SetHAlign(gtk.AlignEnd)
+	box.SetMarginTop(12)
+	box.SetColumnSpacing(12)
+	box.SetRowSpacing(6)
+	for _, b := range v.FaultActions {
+		button := newButton(b.Label)
+		button.SetSensitive(b.Enabled)
+		if b.Style == state.Destructive {
+			button.AddCSSClass("uninstall")
+		}
+		action := b.Action
+		button.ConnectClicked(func() { p.act(action) })
+		child := gtk.NewFlowBoxChild()
+		child.SetFocusable(false)
+		child.SetChild(button)
+		box.Insert(child, -1)
+	}
+	g.add(box)
+}
+
+// act does what can be done about a file that cannot be used.
+func (p *detailsPage) act(action state.Action) {
+	f := p.app.Current()
+	switch action {
+	case state.ActOpenFile:
+		p.w.app.openBundle(f.File)
+	case state.ActTrust:
+		p.w.askTrust(f)
+	case state.ActDiscard:
+		name := p.app.Title()
+		p.w.app.work(func() func() {
+			removal, err := work.Discard(context.Background(), f.File)
+			p.w.reload()
+			return func() {
+				switch {
+				case p.w.closed:
+				case err != nil:
+					showCause(&p.w.window.Window, state.FailedCause(tr.F("Could Not Remove {name}", "name", name), err, f.File))
+				default:
+					p.w.removed(removal, tr.F("{name} moved to the Trash", "name", name))
+				}
+			}
+		})
+	}
+}
+
+func (p *detailsPage) renderVersions(v state.DetailsView) {
+	g := p.groups["versions"]
+	g.clear()
+	var first *gtk.CheckButton
+	for _, version := range v.Versions {
+		row := plainRow()
+		row.SetTitle(version.Title)
+		row.SetSubtitle(version.Text)
+		switch {
+		case version.CanChoose:
+			radio := gtk.NewCheckButton()
+			radio.SetVAlign(gtk.AlignCenter)
+			if first == nil {
+				first = radio
+			} else {
+				radio.SetGroup(first)
+			}
+			radio.SetActive(version.Used)
+			describe(&radio.Widget, tr.F("Use version {version}", "version", version.Title))
+			radio.ConnectToggled(func() {
+				if radio.Active() && !version.Used {
+					p.choose(version)
+				}
+			})
+			row.AddPrefix(radio)
+			row.SetActivatableWidget(radio)
+		default:
+			icon := gtk.NewImageFromIconName("dialog-warning-symbolic")
+			decorate(&icon.Widget)
+			row.AddPrefix(icon)
+			row.AddCSSClass("bad")
+			row.SetActivatable(true)
+			row.ConnectActivated(func() { p.w.app.openBundle(version.File) })
+		}
+		if version.CanRemove {
+			row.AddSuffix(p.suffix("user-trash-symbolic", tr.T("Uninstall This Version"),
+				tr.F("Uninstall version {version}", "version", version.Title), func() { p.w.askUninstall(p.app.Key, version.File) }))
+		}
+		g.add(row)
+	}
+}
+
+func (p *detailsPage) choose(version state.VersionRow) {
+	id, name := p.app.Key, p.app.Title()
+	p.w.app.work(func() func() {
+		err := work.Choose(context.Background(), id, version.Version)
+		p.w.reload()
+		return func() {
+			switch {
+			case p.w.closed:
+			case err != nil:
+				p.shown.Versions = nil // the choice is shown as it was
+				p.render()
+				showCause(&p.w.window.Window, state.FailedCause(tr.F("Could Not Change the Version of {name}", "name", name), err, version.File))
+			default:
+				toast(p.w.toasts, tr.F("{name} {version} is used now", "name", name, "version", version.Title), "")
+			}
+		}
+	})
+}
+
+func (p *detailsPage) renderData(v state.DetailsView) {
+	g := p.groups["data"]
+	g.clear()
+	g.SetDescription(glib.MarkupEscapeText(v.DataText, -1))
+	for _, d := range v.Data {
+		row := plainRow()
+		row.SetTitle(d.Title)
+		row.SetSubtitle(d.Text)
+		path := d.Path
+		row.AddSuffix(p.suffix("folder-open-symbolic", tr.T("Open Folder"), tr.F("Open {folder}", "folder", d.Text), func() { p.w.openFolder(path) }))
+		g.add(row)
+	}
+}
+
+func (p *detailsPage) renderExpert(v state.DetailsView) {
+	for _, l := range p.lines {
+		p.expert.Remove(l)
+	}
+	p.lines = nil
+	for _, d := range v.Details {
+		row := plainRow()
+		row.SetTitle(d.Name)
+		row.SetSubtitle(d.Value)
+		value := d.Value
+		row.AddSuffix(p.suffix("edit-copy-symbolic", tr.T("Copy"), tr.F("Copy {what}", "what", d.Name), func() {
+			p.page.Display().Clipboard().SetText(value)
+			toast(p.w.toasts, tr.T("Copied"), "")
+		}))
+		p.expert.AddRow(row)
+		p.lines = append(p.lines, row)
+	}
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+
+package gui
+
+import (
+	"context"
+	"image"
+	"sync"
+
+	"github.com/diamondburned/gotk4/pkg/gdk/v4"
+
+	"glick.org/glick/gui/work"
+)
+
+// maxIcons is how many icons are kept: some windows full. At 96 pixels a side one takes 36 kB.
+const maxIcons = 400
+
+// iconReader reads icons of bundles in the background, those that were asked for last first: they are what is in view.
+type iconReader struct {
+	side  int // in pixels
+	ready func(key string)
+
+	// Of the main loop.
+	icons map[string]gdk.Paintabler // nil for a bundle without one
+	order []string                  // of icons, the oldest first
+
+	mu     sync.Mutex
+	wake   *sync.Cond
+	wanted []iconWish // guarded by mu
+	asked  map[string]bool
+	ended  bool
+}
+
+type iconWish struct{ key, file string }
+
+// newIconReader makes one that ends with ctx. ready is called in the main loop.
+func newIconReader(ctx context.Context, side int, ready func(key string)) *iconReader {
+	r := &iconReader{side: side, ready: ready, icons: map[string]gdk.Paintabler{}, asked: map[string]bool{}}
+	r.wake = sync.NewCond(&r.mu)
+	const readers = 2
+	for range readers {
+		go r.read()
+	}
+	context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		r.ended = true
+		r.mu.Unlock()
+		r.wake.Broadcast()
+	})
+	return r
+}
+
+// want gives the icon of a bundle if it is known, and otherwise has it read. key says which icon it is, and stays the same as long as
+// the bundle does.
+func (r *iconReader) want(key, file string) (icon gdk.Paintabler, known bool) {
+	if icon, known = r.icons[key]; known {
+		return icon, true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.asked[key] {
+		r.asked[key] = true
+		r.wanted = append(r.wanted, iconWish{key, file})
+		r.wake.Signal()
+	}
+	return nil, false
+}
+
+// forget takes back a wish, for a row that has gone out of view.
+func (r *iconReader) forget(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, w := range r.wanted {
+		if w.key == key {
+			r.wanted = append(r.wanted[:i], r.wanted[i+1:]...)
+			delete(r.asked, key)
+			return
+		}
+	}
+}
+
+func (r *iconReader) read() {
+	for {
+		r.mu.Lock()
+		for len(r.wanted) == 0 && !r.ended {
+			r.wake.Wait()
+		}
+		if r.ended {
+			r.mu.Unlock()
+			return
+		}
+		last := len(r.wanted) - 1
+		w := r.wanted[last]
+		r.wanted = r.wanted[:last]
+		r.mu.Unlock()
+		img := work.Icon(w.file, r.side)
+		inMain(func() { r.take(w.key, img) })
+	}
+}
+
+func (r *iconReader) take(key string, img *image.NRGBA) {
+	r.mu.Lock()
+	delete(r.asked, key)
+	r.mu.Unlock()
+	if _, known := r.icons[key]; !known {
+		r.order = append(r.order, key)
+	}
+	r.icons[key] = nil
+	if img != nil {
+		r.icons[key] = texture(img)
+	}
+	if len(r.order) > maxIcons {
+		delete(r.icons, r.order[0])
+		r.order = r.order[1:]
+	}
+	r.ready(key)
+}
