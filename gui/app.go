@@ -56,7 +56,11 @@ func Run(args []string, version string) int {
 				paths[i] = f.URI()
 			}
 		}
-		a.openBundles(paths)
+		if len(paths) == 1 {
+			a.opened(paths[0])
+		} else {
+			a.openBundles(paths)
+		}
 	})
 	return a.Application.Run(args)
 }
@@ -77,7 +81,9 @@ func (a *application) startup() {
 	})
 	a.addAction("library", a.showLibrary)
 	a.addAction("about", a.showAbout)
+	a.addAction("preferences", a.showPreferences)
 	a.SetAccelsForAction("app.quit", []string{"<Control>q"})
+	a.SetAccelsForAction("app.preferences", []string{"<Control>comma"})
 	a.SetAccelsForAction("window.close", []string{"<Control>w"})
 	a.SetAccelsForAction("win.show-help-overlay", []string{"<Control>question"})
 }

@@ -74,7 +74,7 @@ func (w *libraryWindow) uninstall(a state.App, q state.UninstallQuestion, data [
 			case err != nil:
 				showCause(&w.window.Window, state.FailedCause(tr.F("Could Not Uninstall {name}", "name", a.Title()), err, a.Current().File))
 			default:
-				w.removed(removal, q.Done(len(data) > 0))
+				w.offerUndo(removal, q.Done(len(data) > 0))
 			}
 		}
 	})

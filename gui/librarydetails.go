@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
+	"github.com/diamondburned/gotk4/pkg/gdk/v4"
 	"github.com/diamondburned/gotk4/pkg/gio/v2"
 	"github.com/diamondburned/gotk4/pkg/glib/v2"
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
@@ -90,6 +91,7 @@ func (p *detailsPage) show(a state.App) {
 		child.SetChild(button)
 		buttons.Insert(child, -1)
 	}
+	onDelete(&p.page.Widget, func() { p.w.askUninstall(p.app.Key, "") })
 	p.content.Append(p.page)
 	p.app = a
 	p.render()
@@ -97,6 +99,19 @@ func (p *detailsPage) show(a state.App) {
 	if p.shown.CanOpen {
 		p.open.GrabFocus()
 	}
+}
+
+// onDelete calls f when the Delete key is pressed.
+func onDelete(w *gtk.Widget, f func()) {
+	keys := gtk.NewEventControllerKey()
+	keys.ConnectKeyPressed(func(keyval, _ uint, mods gdk.ModifierType) bool {
+		if keyval != gdk.KEY_Delete && keyval != gdk.KEY_KP_Delete || mods&gtk.AcceleratorGetDefaultModMask() != 0 {
+			return false
+		}
+		f()
+		return true
+	})
+	w.AddController(keys)
 }
 
 func (p *detailsPage) close() {
@@ -276,7 +291,7 @@ func (p *detailsPage) act(action state.Action) {
 				case err != nil:
 					showCause(&p.w.window.Window, state.FailedCause(tr.F("Could Not Remove {name}", "name", name), err, f.File))
 				default:
-					p.w.removed(removal, tr.F("{name} moved to the Trash", "name", name))
+					p.w.offerUndo(removal, tr.F("{name} moved to the Trash", "name", name))
 				}
 			}
 		})

@@ -174,3 +174,9 @@ func (w *libraryWindow) iconReady(key string) {
 }
 
 func folderOf(file string) string { return filepath.Dir(file) }
+
+// fileName is the name of a file as it is shown.
+func fileName(path string) string {
+	const most = 60
+	return state.Clean(filepath.Base(path), most)
+}

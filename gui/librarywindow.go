@@ -30,10 +30,10 @@ const listIcon = 48
 
 // libraryWindow shows what is installed.
 type libraryWindow struct {
-	app     *application
-	model   state.Library
-	removal *work.Removal // what Undo brings back; nil when there is nothing
-	toast   *adw.Toast    // the one with Undo
+	app   *application
+	model state.Library
+	undo  undoer     // what Undo takes back; nil when there is nothing
+	toast *adw.Toast // the one with Undo
 
 	window   *adw.ApplicationWindow
 	toasts   *adw.ToastOverlay
@@ -91,7 +91,7 @@ func newLibraryWindow(app *application) *libraryWindow {
 		remember()
 		w.closed = true
 		w.end()
-		w.removal = nil
+		w.undo = nil
 		app.library = nil
 		return false
 	})
@@ -114,6 +114,9 @@ func newLibraryWindow(app *application) *libraryWindow {
 	w.leaflet.NotifyProperty("visible-child", func() {
 		if w.leaflet.VisibleChildName() == "main" {
 			w.details.close()
+			if w.views.VisibleChildName() == "applications" {
+				w.list.GrabFocus() // to the row from which it was left
+			}
 		}
 	})
 	onEscape(&w.window.Widget, w.escape)
@@ -126,16 +129,13 @@ func newLibraryWindow(app *application) *libraryWindow {
 	return w
 }
 
-// escape goes one step back: out of the details, out of the search, out of the window.
+// escape goes one step back: out of the details, out of the search.
 func (w *libraryWindow) escape() {
-	switch {
-	case w.leaflet.VisibleChildName() == "details":
+	if w.leaflet.VisibleChildName() == "details" {
 		w.back()
-	case w.bar.SearchMode():
-		w.bar.SetSearchMode(false)
-	default:
-		w.window.Close()
+		return
 	}
+	w.bar.SetSearchMode(false)
 }
 
 func (w *libraryWindow) back() { w.leaflet.SetVisibleChildName("main") }
@@ -173,6 +173,10 @@ func (w *libraryWindow) connectActions() {
 	action("back", w.back)
 	action("applications", func() { w.back(); w.views.SetVisibleChildName("applications") })
 	action("storage", func() { w.back(); w.views.SetVisibleChildName("storage") })
+
+	details := gio.NewSimpleAction("details", glib.NewVariantType("s"))
+	details.ConnectActivate(func(key *glib.Variant) { w.open(key.String()) })
+	w.window.AddAction(details)
 
 	order := state.SortByName
 	s := settings()
@@ -227,7 +231,7 @@ func (w *libraryWindow) choose() {
 func (w *libraryWindow) watch() {
 	w.reload()
 	go func() { _ = work.WatchRunning(w.ctx, w.reloadRunning) }() // without it what runs is as it was when the list was read
-	_ = work.Watch(w.ctx, w.reload)                                // without it the list is as it was when the window opened
+	_ = work.Watch(w.ctx, w.reload)                               // without it the list is as it was when the window opened
 }
 
 // reload reads the folders again, from any goroutine.
@@ -245,6 +249,9 @@ func (w *libraryWindow) reload() {
 		w.storage.changed()
 	})
 }
+
+// reloadLater is reload for the main loop, which must not wait for it.
+func (w *libraryWindow) reloadLater() { go w.reload() }
 
 func (w *libraryWindow) reloadRunning() {
 	running, used := work.Running(w.ctx), work.LastUsed()
@@ -357,32 +364,37 @@ func (w *libraryWindow) openFolder(folder string) {
 	}
 }
 
-// removed keeps what was removed as long as the toast offers to undo it.
-func (w *libraryWindow) removed(r *work.Removal, text string) {
+// undoer is something that can be taken back, once.
+type undoer interface {
+	Back(ctx context.Context) error
+}
+
+// offerUndo says what was done, and keeps what takes it back as long as the toast offers to.
+func (w *libraryWindow) offerUndo(u undoer, text string) {
 	if w.toast != nil {
 		w.toast.Dismiss()
 	}
-	w.removal = r
+	w.undo = u
 	t := toast(w.toasts, text, "win.undo")
 	w.toast = t
 	t.ConnectDismissed(func() {
 		// The action of its button runs after this signal.
 		inMain(func() {
 			if w.toast == t {
-				w.toast, w.removal = nil, nil
+				w.toast, w.undo = nil, nil
 			}
 		})
 	})
 }
 
 func (w *libraryWindow) takeBack() {
-	r := w.removal
-	w.removal = nil
-	if r == nil {
+	u := w.undo
+	w.undo = nil
+	if u == nil {
 		return
 	}
 	w.app.work(func() func() {
-		err := r.Back(context.Background())
+		err := u.Back(context.Background())
 		w.reload()
 		return func() {
 			if err != nil && !w.closed {

@@ -241,7 +241,7 @@ func (l Library) facts(a App, facts AppFacts) []Row {
 }
 
 func (f AppFile) trustRow() Row {
-	r := Row{ID: "trust", Icon: "channel-secure-symbolic", Tone: Good}
+	r := Row{ID: "trust", Icon: "emblem-ok-symbolic", Tone: Good}
 	signer := Clean(f.Signer, maxSmall)
 	switch f.Trust {
 	case trust.Verified:
@@ -251,21 +251,21 @@ func (f AppFile) trustRow() Row {
 			r.Text = tr.F("By “{name}”, as you call that key.", "name", signer)
 		}
 	case trust.FirstSeen:
-		r.Tone = Plain
+		r.Tone, r.Icon = Plain, "avatar-default-symbolic"
 		r.Title = tr.T("Signed, by a maker that is new here")
 		r.Text = tr.T("Nobody vouches for the name. Updates must have the same signature.")
 	case trust.Unsigned:
-		r.Tone, r.Icon = Plain, "channel-insecure-symbolic"
+		r.Tone, r.Icon = Plain, "dialog-question-symbolic"
 		r.Title = tr.T("Not signed")
 		r.Text = tr.T("Nobody can tell who made it, nor whether an update is by the same maker.")
 	case trust.Changed:
-		r.Tone, r.Icon = Bad, "channel-insecure-symbolic"
+		r.Tone, r.Icon = Bad, "dialog-warning-symbolic"
 		r.Title = f.fault()
 	case trust.Damaged:
-		r.Tone, r.Icon = Bad, "channel-insecure-symbolic"
+		r.Tone, r.Icon = Bad, "dialog-warning-symbolic"
 		r.Title = tr.T("The signature does not fit the file")
 	default:
-		r.Tone, r.Icon = Plain, "channel-insecure-symbolic"
+		r.Tone, r.Icon = Plain, "dialog-question-symbolic"
 		r.Title = tr.T("The signature has not been checked yet")
 	}
 	return r
@@ -412,13 +412,13 @@ func (l Library) AskUninstall(a App, file string, facts AppFacts) UninstallQuest
 	}
 	switch {
 	case left > 0:
-		q.Body = tr.T("Your own version goes. The one for all users of this computer stays, and so does your data.")
+		q.Body = tr.T("Your own version is removed. The one for all users of this computer stays, and so does your data.")
 		return q
 	case len(q.Files) > 1:
-		q.Body = tr.N("The application and its {n} version go, and its menu entry with them.",
-			"The application and its {n} versions go, and its menu entry with them.", len(q.Files), "n", itoa(len(q.Files)))
+		q.Body = tr.N("Its {n} version and its menu entry are removed. Documents that you made with it stay.",
+			"Its {n} versions and its menu entry are removed. Documents that you made with it stay.", len(q.Files), "n", itoa(len(q.Files)))
 	default:
-		q.Body = tr.T("The application and its menu entry go.")
+		q.Body = tr.T("The application and its menu entry are removed. Documents that you made with it stay.")
 	}
 	q.Data = facts.Data
 	var size int64

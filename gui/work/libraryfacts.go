@@ -46,11 +46,14 @@ func Facts(ctx context.Context, f state.AppFile) state.AppFacts {
 	facts.Summary, facts.Developer, facts.License = id.Summary, id.Developer, id.License
 	// The plan is made as if this version were the one in use.
 	app := apps.App{ID: f.ID, Version: f.Version, Name: f.Name, File: f.File, Size: f.Size, Default: true, State: f.Trust, System: f.System}
-	if plan, err := xdgexport.Plan([]apps.App{app}, xdgexport.Options{}); err == nil {
+	if plan, err := xdgexport.Plan([]apps.App{app}, elsewhere); err == nil {
 		facts.Adds = adds(plan.Files)
 	}
 	return facts
 }
+
+// elsewhere plans for folders that cannot be there: in the user's own, what is shown already would count as taken.
+var elsewhere = xdgexport.Options{DataHome: "/dev/null/share", BinHome: "/dev/null/bin", Glick: "/usr/bin/glick"}
 
 // adds sorts what is shown to the desktop by what people know it as.
 func adds(files []xdgexport.File) []state.AppAdd {

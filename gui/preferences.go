@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+
+package gui
+
+import (
+	_ "embed" // ui
+	"slices"
+
+	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
+	"github.com/diamondburned/gotk4/pkg/gio/v2"
+	"github.com/diamondburned/gotk4/pkg/gtk/v4"
+
+	"glick.org/glick/gui/state"
+	"glick.org/glick/gui/tr"
+	"glick.org/glick/gui/work"
+)
+
+//go:embed ui/preferences.ui
+var preferencesUI string
+
+func (a *application) showPreferences() {
+	b := build(preferencesUI)
+	w := object[*adw.PreferencesWindow](b, "preferences")
+	s := settings()
+	bindChoice(s, object[*adw.ComboRow](b, "double_click"), "double-click", state.DoubleClicks)
+	bindChoice(s, object[*adw.ComboRow](b, "install_mode"), "install-mode", state.InstallModes)
+	folders := object[*adw.PreferencesGroup](b, "folders")
+	for _, f := range work.Folders() {
+		row := plainRow()
+		title, text := f.Words()
+		row.SetTitle(title)
+		row.SetSubtitle(text)
+		if f.There {
+			open := gtk.NewButtonFromIconName("folder-open-symbolic")
+			open.SetVAlign(gtk.AlignCenter)
+			open.AddCSSClass("flat")
+			open.SetTooltipText(tr.T("Open Folder"))
+			describe(&open.Widget, tr.F("Open {folder}", "folder", f.Shown))
+			open.ConnectClicked(func() {
+				context := open.Display().AppLaunchContext()
+				if err := gio.AppInfoLaunchDefaultForURI(work.FileURI(f.Path), &context.AppLaunchContext); err != nil {
+					showCause(&w.Window.Window, state.FailedCause(tr.T("Could Not Open the Folder"), err, f.Path))
+				}
+			})
+			row.AddSuffix(open)
+		}
+		folders.Add(row)
+	}
+	if parent := a.ActiveWindow(); parent != nil {
+		w.SetTransientFor(parent)
+		w.SetModal(true)
+	}
+	w.Present()
+}
+
+// bindChoice makes a row change a setting whose values are those of its lines, in order. Without the schema the row shows the default
+// and cannot be changed.
+func bindChoice(s *gio.Settings, row *adw.ComboRow, key string, values []string) {
+	if s == nil {
+		row.SetSensitive(false)
+		return
+	}
+	if i := slices.Index(values, s.String(key)); i >= 0 {
+		row.SetSelected(uint(i))
+	}
+	row.SetSensitive(s.IsWritable(key))
+	row.NotifyProperty("selected", func() {
+		if i := int(row.Selected()); i < len(values) {
+			s.SetString(key, values[i])
+		}
+	})
+}
