@@ -98,6 +98,7 @@ func newLibraryRow(w *libraryWindow) *libraryRow {
 		l.SetLines(2)
 		l.SetEllipsize(pango.EllipsizeEnd)
 	}
+	r.facts.SetLines(3)
 	r.title.AddCSSClass("heading")
 	for _, l := range []*gtk.Label{r.running, r.facts, r.fault} {
 		l.AddCSSClass("caption")

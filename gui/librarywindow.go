@@ -48,7 +48,6 @@ type libraryWindow struct {
 	search   *gtk.SearchEntry
 	bar      *gtk.SearchBar
 	toggle   *gtk.ToggleButton
-	sort     *gtk.MenuButton
 	shown    []string                    // what keys holds
 	rows     map[string]state.LibraryRow // by key
 	bound    map[uintptr]*libraryRow     // widgets by their list item
@@ -77,7 +76,6 @@ func newLibraryWindow(app *application) *libraryWindow {
 		search:   object[*gtk.SearchEntry](b, "search"),
 		bar:      object[*gtk.SearchBar](b, "search_bar"),
 		toggle:   object[*gtk.ToggleButton](b, "search_button"),
-		sort:     object[*gtk.MenuButton](b, "sort_button"),
 		keys:     gtk.NewStringList(nil),
 		rows:     map[string]state.LibraryRow{},
 		bound:    map[uintptr]*libraryRow{},
@@ -105,7 +103,6 @@ func newLibraryWindow(app *application) *libraryWindow {
 	w.views.NotifyProperty("visible-child", func() {
 		storage := w.views.VisibleChildName() == "storage"
 		w.toggle.SetSensitive(!storage && len(w.model.Apps) > 0)
-		w.sort.SetSensitive(!storage && len(w.model.Apps) > 0)
 		if storage {
 			w.bar.SetSearchMode(false)
 			w.storage.show()
@@ -171,7 +168,11 @@ func (w *libraryWindow) connectActions() {
 	action("undo", w.takeBack)
 	action("open", w.choose)
 	action("back", w.back)
-	action("applications", func() { w.back(); w.views.SetVisibleChildName("applications") })
+	action("applications", func() {
+		w.back()
+		w.views.SetVisibleChildName("applications")
+		w.list.GrabFocus()
+	})
 	action("storage", func() { w.back(); w.views.SetVisibleChildName("storage") })
 
 	details := gio.NewSimpleAction("details", glib.NewVariantType("s"))
@@ -268,7 +269,6 @@ func (w *libraryWindow) render() {
 	v := w.model.View()
 	applications := w.views.VisibleChildName() != "storage"
 	w.toggle.SetSensitive(v.Search && applications)
-	w.sort.SetSensitive(v.Search && applications)
 	w.loading.SetSpinning(v.Page == state.LibraryLoading)
 	icon := AppID
 	switch v.Page {

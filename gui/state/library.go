@@ -103,7 +103,7 @@ func GroupApps(files []AppFile) []App {
 		slices.SortStableFunc(a.Files, func(x, y AppFile) int {
 			return cmp.Or(cmp.Compare(rank(x), rank(y)), bundle.CompareVersions(y.Version, x.Version), cmp.Compare(x.File, y.File))
 		})
-		list[i].words = strings.ToLower(Clean(a.Files[0].Name, maxName) + "\n" + a.Key)
+		list[i].words = strings.ToLower(a.Title() + "\n" + a.Key)
 	}
 	return list
 }

@@ -45,7 +45,11 @@ func Facts(ctx context.Context, f state.AppFile) state.AppFacts {
 	}
 	facts.Summary, facts.Developer, facts.License = id.Summary, id.Developer, id.License
 	// The plan is made as if this version were the one in use.
-	app := apps.App{ID: f.ID, Version: f.Version, Name: f.Name, File: f.File, Size: f.Size, Default: true, State: f.Trust, System: f.System}
+	app, err := apps.Find(f.File)
+	if err != nil {
+		return facts
+	}
+	app.Default, app.State = true, f.Trust
 	if plan, err := xdgexport.Plan([]apps.App{app}, elsewhere); err == nil {
 		facts.Adds = adds(plan.Files)
 	}
