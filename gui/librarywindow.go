@@ -5,6 +5,7 @@ package gui
 import (
 	"context"
 	_ "embed" // ui
+	"reflect"
 	"slices"
 	"time"
 
@@ -61,6 +62,8 @@ type libraryWindow struct {
 }
 
 func newLibraryWindow(app *application) *libraryWindow {
+	first := make(chan listed, 1)
+	go func() { first <- list(context.Background()) }()
 	b := build(libraryUI)
 	w := &libraryWindow{
 		app:      app,
@@ -122,9 +125,22 @@ func newLibraryWindow(app *application) *libraryWindow {
 		return true
 	}).ConnectEnter(func(_, _ float64) gdk.DragAction { return gdk.ActionCopy })
 	w.render()
+	// Known bundles are listed in some milliseconds: then the first picture of the window has them.
+	select {
+	case l := <-first:
+		w.take(l)
+	case <-time.After(firstPicture):
+		go func() {
+			l := <-first
+			inMain(func() { w.take(l) })
+		}()
+	}
 	go w.watch()
 	return w
 }
+
+// firstPicture is how long a new window waits for the list before it shows that it is looking.
+const firstPicture = 60 * time.Millisecond
 
 // escape goes one step back: out of the details, out of the search.
 func (w *libraryWindow) escape() {
@@ -230,25 +246,43 @@ func (w *libraryWindow) choose() {
 
 // watch keeps the list true while the window is open.
 func (w *libraryWindow) watch() {
-	w.reload()
 	go func() { _ = work.WatchRunning(w.ctx, w.reloadRunning) }() // without it what runs is as it was when the list was read
-	_ = work.Watch(w.ctx, w.reload)                               // without it the list is as it was when the window opened
+	_ = work.Watch(w.ctx, w.reload)                                // without it the list is as it was when the window opened
 }
 
-// reload reads the folders again, from any goroutine.
-func (w *libraryWindow) reload() {
-	list, err := work.Apps()
-	running, used := work.Running(w.ctx), work.LastUsed()
-	inMain(func() {
-		if w.closed {
-			return
-		}
-		w.model.Loaded, w.model.Apps, w.model.Err = true, list, err
-		w.model.Running, w.model.Used, w.model.Now = running, used, time.Now()
-		w.render()
-		w.details.reload()
+// listed is what is installed at a time.
+type listed struct {
+	apps    []state.App
+	err     error
+	running map[string]bool
+	used    map[string]time.Time
+}
+
+func list(ctx context.Context) listed {
+	l := listed{running: work.Running(ctx), used: work.LastUsed()}
+	l.apps, l.err = work.Apps()
+	return l
+}
+
+// take shows what was found out.
+func (w *libraryWindow) take(l listed) {
+	if w.closed {
+		return
+	}
+	same := w.model.Loaded && reflect.DeepEqual(w.model.Apps, l.apps)
+	w.model.Loaded, w.model.Apps, w.model.Err = true, l.apps, l.err
+	w.model.Running, w.model.Used, w.model.Now = l.running, l.used, time.Now()
+	w.render()
+	w.details.reload()
+	if !same {
 		w.storage.changed()
-	})
+	}
+}
+
+// reload reads the folders again, from any goroutine but the main loop's.
+func (w *libraryWindow) reload() {
+	l := list(w.ctx)
+	inMain(func() { w.take(l) })
 }
 
 // reloadLater is reload for the main loop, which must not wait for it.
