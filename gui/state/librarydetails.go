@@ -199,9 +199,9 @@ func (f AppFile) faultRow() (Row, []Button) {
 		r.Text = tr.T("This version has another signature than the one that you had. Its maker may have a new key, or somebody else made it. Ask before you use it.")
 		return r, []Button{discard, {Action: ActTrust, Label: tr.T("_Trust New Signature…"), Enabled: true}}
 	}
-	c := causeOf(f.Err, f.File)
-	r.Text = c.Advice
-	if f.Err == nil {
+	if f.Err != nil {
+		r.Text = causeOf(f.Err, f.File).Advice
+	} else {
 		r.Text = tr.F("The content of “{file}” is not what its maker put in. Download it again.", "file", fileName(f.File))
 	}
 	if f.System {
@@ -283,21 +283,17 @@ func libraryOrigin(address string) Row {
 // row tells of one kind.
 func (a AppAdd) row() Row {
 	const most = 12
-	names, more := a.Names, 0
-	if len(names) > most {
-		names, more = names[:most], len(names)-most
-	}
-	var clean []string
-	for _, n := range names {
+	var names []string
+	for _, n := range a.Names {
 		if n = Clean(n, maxSmall); n != "" {
-			clean = append(clean, n)
+			names = append(names, n)
 		}
 	}
-	r := Row{Text: strings.Join(clean, ", ")}
-	if more > 0 {
+	n := len(names)
+	r := Row{Text: strings.Join(names[:min(n, most)], ", ")}
+	if more := n - most; more > 0 {
 		r.Text = tr.N("{names} and {n} more", "{names} and {n} more", more, "names", r.Text, "n", itoa(more))
 	}
-	n := len(a.Names)
 	switch a.Kind {
 	case AddEntry:
 		r.ID, r.Icon, r.Title = "entry", "view-app-grid-symbolic", tr.N("Menu entry", "Menu entries", n)
