@@ -123,24 +123,6 @@ func (a *application) showLibrary() {
 	a.library.window.Present()
 }
 
-func (a *application) showAbout() {
-	about := gtk.NewAboutDialog()
-	about.SetProgramName(tr.T("Glick"))
-	about.SetVersion(a.version)
-	about.SetLogoIconName(AppID)
-	about.SetComments(tr.T("Applications as single files"))
-	about.SetLicenseType(gtk.LicenseMITX11)
-	// Translators: put your names here, one a line.
-	if credits := tr.T("translator-credits"); credits != "translator-credits" {
-		about.SetTranslatorCredits(credits)
-	}
-	if w := a.ActiveWindow(); w != nil {
-		about.SetTransientFor(w)
-		about.SetModal(true)
-	}
-	about.Show()
-}
-
 // inMain runs f in the main loop, soon: before the next frame is drawn. With the priority of idle functions a spinner on a slow
 // screen would hold it up for ever.
 func inMain(f func()) {

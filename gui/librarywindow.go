@@ -247,7 +247,7 @@ func (w *libraryWindow) choose() {
 // watch keeps the list true while the window is open.
 func (w *libraryWindow) watch() {
 	go func() { _ = work.WatchRunning(w.ctx, w.reloadRunning) }() // without it what runs is as it was when the list was read
-	_ = work.Watch(w.ctx, w.reload)                                // without it the list is as it was when the window opened
+	_ = work.Watch(w.ctx, w.reload)                               // without it the list is as it was when the window opened
 }
 
 // listed is what is installed at a time.
