@@ -8,6 +8,7 @@ import (
 	"glick.org/glick/gui/state"
 	"glick.org/glick/gui/tr"
 	"glick.org/glick/gui/work"
+	"glick.org/glick/xdgexport/apps"
 )
 
 // opened does what the setting "double-click" says with a bundle that was opened from outside.
@@ -53,7 +54,7 @@ func (a *application) install(path string) {
 	t := toast(w.toasts, tr.F("Installing {name}…", "name", fileName(path)), "")
 	t.SetTimeout(0)
 	a.work(func() func() {
-		undo, err := work.Install(context.Background(), path, false, func(_, _ int64) {})
+		undo, _, err := work.Install(context.Background(), path, apps.InstallOptions{Move: installMoves()})
 		return func() {
 			t.Dismiss()
 			if err != nil {

@@ -20,6 +20,7 @@ import (
 	"glick.org/glick/runtime/session"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 // Apps lists what lies in the bundle folders, also what cannot be used.
@@ -81,7 +82,7 @@ func WatchRunning(ctx context.Context, changed func()) error {
 	}
 	signals := make(chan *dbus.Signal, 16)
 	conn.Signal(signals)
-	err = conn.AddMatchSignal(dbus.WithMatchInterface(xdgexport.BusInterface), dbus.WithMatchMember("Changed"), dbus.WithMatchObjectPath(xdgexport.BusPath))
+	err = conn.AddMatchSignal(dbus.WithMatchInterface(sessionbus.Interface), dbus.WithMatchMember("Changed"), dbus.WithMatchObjectPath(sessionbus.Path))
 	if err != nil {
 		return fmt.Errorf("cannot hear of running applications: %w", err)
 	}

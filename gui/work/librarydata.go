@@ -103,7 +103,7 @@ func installedElsewhere(id string) bool {
 			continue
 		}
 		file := filepath.Join(dir, "applications", id+".desktop")
-		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || info.Size() > maxDescription {
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || info.Size() > maxMetainfo {
 			continue
 		}
 		data, err := os.ReadFile(file)

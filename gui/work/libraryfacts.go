@@ -41,9 +41,13 @@ func Facts(ctx context.Context, f state.AppFile) state.AppFacts {
 		describeFromDesktop(&id, data, Languages())
 	}
 	if data, err := b.Metainfo(); err == nil && data != nil {
-		describeFromMetainfo(&id, data, Languages())
+		info := parseMetainfo(data, Languages())
+		if info.summary.text != "" {
+			id.Summary = info.summary.text
+		}
+		facts.Developer, facts.License = info.developer.text, info.license.text
 	}
-	facts.Summary, facts.Developer, facts.License = id.Summary, id.Developer, id.License
+	facts.Summary = id.Summary
 	// The plan is made as if this version were the one in use.
 	app, err := apps.Find(f.File)
 	if err != nil {
@@ -51,7 +55,7 @@ func Facts(ctx context.Context, f state.AppFile) state.AppFacts {
 	}
 	app.Default, app.State = true, f.Trust
 	if plan, err := xdgexport.Plan([]apps.App{app}, elsewhere); err == nil {
-		facts.Adds = adds(plan.Files)
+		facts.Adds = addsByKind(plan.Files)
 	}
 	return facts
 }
@@ -59,8 +63,8 @@ func Facts(ctx context.Context, f state.AppFile) state.AppFacts {
 // elsewhere plans for folders that cannot be there: in the user's own, what is shown already would count as taken.
 var elsewhere = xdgexport.Options{DataHome: "/dev/null/share", BinHome: "/dev/null/bin", Glick: "/usr/bin/glick"}
 
-// adds sorts what is shown to the desktop by what people know it as.
-func adds(files []xdgexport.File) []state.AppAdd {
+// addsByKind sorts what is shown to the desktop by what people know it as.
+func addsByKind(files []xdgexport.File) []state.AppAdd {
 	names := map[state.AddKind][]string{}
 	add := func(kind state.AddKind, name string) {
 		if name != "" && !slices.Contains(names[kind], name) {
