@@ -16,6 +16,7 @@ import (
 
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 // Undo can take back what was done. One of its methods may be called, once. A nil Undo has nothing to take back.
@@ -48,7 +49,7 @@ func Install(ctx context.Context, file string, o apps.InstallOptions) (undo *Und
 	if err != nil {
 		return nil, "", err
 	}
-	app, err := apps.Install(ctx, file, o)
+	app, err := sessionbus.Install(ctx, file, o)
 	if err != nil && !errors.Is(err, apps.ErrSourceLeft) {
 		old.drop()
 		return nil, "", err
@@ -61,7 +62,7 @@ func Install(ctx context.Context, file string, o apps.InstallOptions) (undo *Und
 				return err
 			}
 		} else if old == nil || old.file != app.File {
-			if err := apps.Remove(ctx, app.File); err != nil {
+			if err := sessionbus.Remove(ctx, app.File); err != nil {
 				return err
 			}
 		}
@@ -113,7 +114,7 @@ func copyBack(ctx context.Context, from, to string) error {
 	}
 	err = errors.Join(err, out.Close())
 	if err == nil {
-		err = apps.Remove(ctx, from)
+		err = sessionbus.Remove(ctx, from)
 	}
 	if err != nil {
 		_ = os.Remove(to) // made by this function, and the original is still there
@@ -138,7 +139,7 @@ func (r ctxReader) Read(p []byte) (int, error) {
 
 // Uninstall takes a bundle out of the applications and of the desktop.
 func Uninstall(ctx context.Context, file string) (*Undo, error) {
-	undo, err := apps.Uninstall(ctx, file)
+	undo, err := sessionbus.Uninstall(ctx, file)
 	if err != nil {
 		return nil, err
 	}

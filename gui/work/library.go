@@ -145,7 +145,7 @@ func readUsed(r io.Reader) map[string]time.Time {
 
 // Choose makes a version the one that is used and shown in the desktop.
 func Choose(ctx context.Context, id, version string) error {
-	if err := apps.SetDefault(id, version); err != nil {
+	if err := sessionbus.SetDefault(id, version); err != nil {
 		return err
 	}
 	return xdgexport.Refresh(ctx)
@@ -158,7 +158,7 @@ func Trust(ctx context.Context, f state.AppFile) error {
 	if what == "" {
 		what = f.Digest
 	}
-	if err := apps.Accept(f.ID, what); err != nil {
+	if err := sessionbus.Accept(f.ID, what); err != nil {
 		return err
 	}
 	return xdgexport.Refresh(ctx)

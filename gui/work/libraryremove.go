@@ -14,6 +14,7 @@ import (
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/state"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 // Removal is what was removed, and can be brought back as long as this process keeps it.
@@ -43,7 +44,7 @@ func Remove(ctx context.Context, id string, files []string, data []state.DataFol
 	r := &Removal{}
 	fail := func(err error) (*Removal, error) { return nil, errors.Join(err, r.undo()) }
 	for _, file := range files {
-		back, err := apps.Uninstall(ctx, file)
+		back, err := sessionbus.Uninstall(ctx, file)
 		if err != nil {
 			return fail(err)
 		}

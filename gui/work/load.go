@@ -25,6 +25,7 @@ import (
 	"glick.org/glick/gui/state"
 	"glick.org/glick/runtime/launch"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 // maxIcon is the largest side of an icon that is decoded, in pixels. A few bytes of PNG can claim any size.
@@ -120,7 +121,7 @@ func Relate(file string, id state.Identity) ([]state.Installed, state.Trust) {
 }
 
 // Remember remembers that the person wants to use this very bundle, and is not to be asked again.
-func Remember(id, digest string) error { return apps.Accept(id, digest) }
+func Remember(id, digest string) error { return sessionbus.Accept(id, digest) }
 
 // open opens a regular file for reading. Nothing else is waited for: a pipe would block, a device might do anything.
 func open(file string) (*os.File, int64, error) {
