@@ -45,6 +45,8 @@ const (
 var (
 	planMarker   = [...]byte{'g', 'l', 'i', 'c', 'k', ':', 'p', 'l', 'a', 'n', 0}
 	failedMarker = [...]byte{'g', 'l', 'i', 'c', 'k', ':', 'f', 'a', 'i', 'l', 'e', 'd', 0}
+	spawnMarker  = [...]byte{'g', 'l', 'i', 'c', 'k', ':', 's', 'p', 'a', 'w', 'n', 0}
+	serveMarker  = [...]byte{'g', 'l', 'i', 'c', 'k', ':', 's', 'e', 'r', 'v', 'e', 0}
 	selfExe      = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 'e', 'x', 'e', 0}
 	lastWords    = [...]byte{'g', 'l', 'i', 'c', 'k', ':', ' ', 'c', 'a', 'n', 'n', 'o', 't', ' ', 's', 't', 'a', 'r', 't', ' ', 't', 'h', 'e', ' ',
 		'p', 'r', 'o', 'g', 'r', 'a', 'm', ',', ' ', 'a', 'n', 'd', ' ', '/', 'p', 'r', 'o', 'c', ' ', 'i', 's', ' ', 'n', 'o', 't', ' ', 't', 'h', 'e', 'r', 'e', '\n'}
@@ -68,9 +70,12 @@ func failed(r uintptr) bool { return r > ^uintptr(lastErrno) }
 func before(sp uintptr) {
 	argc := at(sp)
 	argv := sp + 8
-	if argc >= 2 && sameString(at(argv), uintptr(unsafe.Pointer(&planMarker[0]))) {
+	switch {
+	case argc >= 2 && sameString(at(argv), uintptr(unsafe.Pointer(&planMarker[0]))):
 		execute(number(at(argv+8)), at(argv+8), argv+(argc+1)*8)
-	} else {
+	case argc == 2 && sameString(at(argv), uintptr(unsafe.Pointer(&spawnMarker[0]))):
+		spawn(argv, argv+(argc+1)*8)
+	default:
 		fast(argc, argv, argv+(argc+1)*8)
 		if planSize != 0 {
 			obey(argc, argv, argv+(argc+1)*8)
@@ -80,6 +85,30 @@ func before(sp uintptr) {
 	rememberSignals()
 	unpack()
 	entered = true
+}
+
+// spawn starts this program anew as a file service, which becomes nobody's child because this process ends at once. It returns only when that could
+// not be done; Go code does the same then, or says why not.
+//
+//go:nosplit
+func spawn(argv, envp uintptr) {
+	const sigChild = 17
+	child := call(syscall.SYS_CLONE, sigChild, 0, 0, 0, 0, 0)
+	if failed(child) {
+		return
+	}
+	if child == 0 {
+		call(syscall.SYS_SETSID, 0, 0, 0, 0, 0, 0)
+		put(argv, uintptr(unsafe.Pointer(&serveMarker[0])))
+		call(syscall.SYS_EXECVE, uintptr(unsafe.Pointer(&selfExe[0])), argv, envp, 0, 0, 0)
+		// Its caller sees the end of the socket.
+		child = 125
+	} else {
+		child = 0
+	}
+	for {
+		call(syscall.SYS_EXIT_GROUP, child, 0, 0, 0, 0, 0)
+	}
 }
 
 // rememberSignals notes what the Go runtime is about to change: it handles signals that the caller had ignored.
