@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -177,11 +178,35 @@ func (d *desktopFacts) print(id string, line func(string, any)) {
 	line("Adds fonts", some(d.Adds.Fonts))
 	line("Adds icons", count(d.Adds.Icons))
 	line("Adds manual pages", count(d.Adds.Pages))
-	for i, l := range d.Left {
+	left := leftWords(d.Left)
+	for i, words := range left {
 		if i == most {
-			line("Left out", fmt.Sprintf("%d more; --json has them all", len(d.Left)-most))
+			line("Left out", fmt.Sprintf("%d more; --json has them all", len(left)-most))
 			break
 		}
-		line("Left out", l.Origin+": "+l.Reason)
+		line("Left out", words)
 	}
+}
+
+// leftWords says what is left out and why, files of one folder that are for the same reason together.
+func leftWords(left []xdgexport.LeftOut) []string {
+	type group struct{ folder, reason string }
+	var order []group
+	members := map[group][]string{}
+	for _, l := range left {
+		g := group{path.Dir(l.Origin), l.Reason}
+		if members[g] == nil {
+			order = append(order, g)
+		}
+		members[g] = append(members[g], l.Origin)
+	}
+	words := make([]string, 0, len(order))
+	for _, g := range order {
+		what := members[g][0]
+		if n := len(members[g]); n > 1 {
+			what = fmt.Sprintf("%d of %s", n, g.folder)
+		}
+		words = append(words, what+": "+g.reason)
+	}
+	return words
 }

@@ -53,6 +53,9 @@ func TestInfoOfTheDesktop(t *testing.T) {
 	tree := sample.App(id)
 	tree["share/applications/x\x1b[31m\u009b31m.desktop"] = tree["share/applications/"+id+".desktop"]
 	tree["share/applications/other.desktop"] = tree["share/applications/"+id+".desktop"]
+	for _, n := range []string{"a", "b", "c"} {
+		tree["share/icons/hicolor/48x48/actions/"+n+".png"] = sample.Icon(48)
+	}
 	tree["bin/own"], tree["bin/sh"] = "#!/bin/sh\n", "#!/bin/sh\n"
 	file := sample.BuildCommands(t, t.TempDir(), id, "1", tree, "own", "sh")
 	const from = "https://example.org/\x1b]0;x\x07\u009b"
@@ -72,14 +75,15 @@ func TestInfoOfTheDesktop(t *testing.T) {
 	}
 	adds := []string{
 		"Menu entries: " + id, "Opens: application/x-sample", "New file types: application/x-sample", "D-Bus services: " + id, "Adds commands: own",
-		"Adds icons: 3", "Left out: share/applications/other.desktop: the name is not the bundle's id", "Downloaded from: https://example.org/",
+		"Adds icons: 3", "Left out: share/applications/other.desktop: the name is not the bundle's id", "Left out: 3 of share/icons/hicolor/48x48/actions: the name is not the bundle's id",
+		"Downloaded from: https://example.org/",
 	}
 	has(mustCLI(t, "info", file), append(adds, "Shown: no, it is not installed", "Trust: unsigned, and the first of "+id+" here")...)
 	var facts bundleFacts
 	out := mustCLI(t, "info", "--json", file)
 	has(out)
 	if err := json.Unmarshal([]byte(out), &facts); err != nil || facts.Origin == nil || facts.Origin.URL != from || facts.Desktop == nil ||
-		len(facts.Desktop.Files) != 7 || len(facts.Desktop.Left) != 2 || facts.Trust.State != "unsigned" {
+		len(facts.Desktop.Files) != 7 || len(facts.Desktop.Left) != 5 || facts.Trust.State != "unsigned" {
 		t.Errorf("%v\n%s", err, out)
 	}
 
