@@ -44,6 +44,15 @@ func (h *home) enter() {
 	xdg.Reload()
 }
 
+// looked waits until the service has looked at the folders for the first time: what is there then is nothing new.
+func (h *home) looked(log *logBuffer) {
+	h.t.Helper()
+	h.eventually("the start", func() bool { return strings.Contains(log.String(), "started") })
+	if err := h.conn.Object(sessionbus.Name, sessionbus.Path).Call(sessionbus.Interface+".Sync", 0).Err; err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 func (h *home) join(name string) *dbus.Conn {
 	h.t.Helper()
 	conn, err := dbus.Connect(h.address())
@@ -140,7 +149,7 @@ func TestNotifications(t *testing.T) {
 	h := newHome(t, true)
 	h.enter()
 	_, log := h.start()
-	h.eventually("the start", func() bool { return strings.Contains(log.String(), "started") })
+	h.looked(log)
 	h.copy(build(t, "1.0"), filepath.Join(h.dir, "Apps", "a.bundle"))
 	// Nobody shows notifications yet.
 	h.eventually("the try", func() bool { return strings.Contains(log.String(), "shows no notifications") })
@@ -249,7 +258,7 @@ func TestRest(t *testing.T) {
 	h := newHome(t, true)
 	h.enter()
 	cmd, log := h.start()
-	h.eventually("the start", func() bool { return strings.Contains(log.String(), "started") })
+	h.looked(log)
 	desktop := h.showNotifications()
 	h.copy(build(t, "1.0"), filepath.Join(h.dir, "Apps", "a.bundle"))
 	n := take(t, "notification", desktop.calls)
@@ -325,7 +334,7 @@ func TestDamageInLargeBundle(t *testing.T) {
 	}
 	desktop := h.showNotifications()
 	_, log := h.start()
-	h.eventually("the start", func() bool { return strings.Contains(log.String(), "started") })
+	h.looked(log)
 	h.copy(file, filepath.Join(h.dir, "Apps", "a.bundle"))
 	h.eventually("the entry", func() bool { return h.exists(entry) })
 	if n := take(t, "notification", desktop.calls); n.title != "Sample Installed" {
