@@ -28,6 +28,8 @@ type listed struct {
 	System  bool   `json:"system"`
 	Default bool   `json:"default"`
 
+	Autostart bool `json:"autostart,omitempty"` // the user wants it started with the session
+
 	State  string `json:"state"`         // of its signature
 	Key    string `json:"key,omitempty"` // fingerprint
 	Origin string `json:"origin,omitempty"`
@@ -66,7 +68,7 @@ func printListJSON(w io.Writer, list []apps.App) error {
 	out := make([]listed, 0, len(list))
 	for _, a := range list {
 		out = append(out, listed{
-			a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default, a.State.String(), a.Key.Fingerprint, a.Origin.URL,
+			a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default, a.Autostart, a.State.String(), a.Key.Fingerprint, a.Origin.URL,
 		})
 	}
 	e := json.NewEncoder(w)

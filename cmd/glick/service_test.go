@@ -64,7 +64,7 @@ func serveBus() error {
 	return nil
 }
 
-// newHome makes a home this process's own, with a session bus or without one.
+// newServiceHome makes a home this process's own, with a session bus or without one.
 func newServiceHome(t *testing.T, withBus bool) (home string) {
 	t.Helper()
 	home = t.TempDir()

@@ -181,6 +181,11 @@ func SetDefault(id, version string) error {
 	return ask(context.Background(), "SetDefault", []any{id, version}, func() error { return apps.SetDefault(id, version) })
 }
 
+// SetAutostart is [apps.SetAutostart].
+func SetAutostart(id string, on bool) error {
+	return ask(context.Background(), "SetAutostart", []any{id, on}, func() error { return apps.SetAutostart(id, on) })
+}
+
 // Accept is [apps.Accept].
 func Accept(id, what string) error {
 	return ask(context.Background(), "Accept", []any{id, what, map[string]dbus.Variant{}}, func() error { return apps.Accept(id, what) })

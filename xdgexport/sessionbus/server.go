@@ -448,6 +448,13 @@ func (m *methods) SetDefault(message dbus.Message, id, version string) *dbus.Err
 	return m.decided(id, apps.SetDefault(id, version))
 }
 
+func (m *methods) SetAutostart(message dbus.Message, id string, on bool) *dbus.Error {
+	if failed := m.checkDecision(message, id, ""); failed != nil {
+		return failed
+	}
+	return m.decided(id, apps.SetAutostart(id, on))
+}
+
 func (m *methods) Accept(message dbus.Message, id, what string, options map[string]dbus.Variant) *dbus.Error {
 	if failed := m.checkDecision(message, id, what); failed != nil {
 		return failed

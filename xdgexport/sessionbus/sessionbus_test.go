@@ -313,6 +313,9 @@ func TestSameWithAndWithoutService(t *testing.T) {
 			}
 			note("default", SetDefault(id, "1.0"))
 			note("default", SetDefault(id, "7"))
+			note("autostart", SetAutostart(id, true))
+			note("autostart", SetAutostart("a.b.None", true))
+			note("autostart", SetAutostart(id, false))
 			note("accept", Accept(id, "SHA256:"+strings.Repeat("A", 43)))
 			note("accept", Accept(id, a.Digest.String()))
 			note("accept", Accept(id, "nonsense"))
@@ -881,7 +884,7 @@ func TestHostileCallers(t *testing.T) {
 		{"Install", []any{src, map[string]dbus.Variant{"device": dbus.MakeVariant(int32(-1))}}},
 		{"Uninstall", []any{"no id", none}}, {"Uninstall", []any{"../x", none}}, {"Uninstall", []any{"", none}}, {"Uninstall", []any{long, none}},
 		{"Uninstall", []any{id, map[string]dbus.Variant{"keep": dbus.MakeVariant(int32(-1))}}},
-		{"SetDefault", []any{"../../x", "1"}}, {"SetDefault", []any{id, long}}, {"SetDefault", []any{id, byte(1)}}, {"SetDefault", nil},
+		{"SetDefault", []any{"../../x", "1"}}, {"SetDefault", []any{id, long}}, {"SetDefault", []any{id, byte(1)}}, {"SetDefault", nil}, {"SetAutostart", []any{"../x", true}}, {"SetAutostart", []any{id, "yes"}},
 		{"Accept", []any{"", "SHA256:x", none}}, {"Accept", []any{id, long, none}}, {"Accept", []any{id, "x", map[string]dbus.Variant{"comment": dbus.MakeVariant(long)}}},
 		{"Forget", []any{long}}, {"Sync", []any{"x"}}, {"List", []any{none}}, {"Instances", []any{1.5}}, {"Cancel", []any{uint64(1)}},
 		{"Restore", []any{true}},

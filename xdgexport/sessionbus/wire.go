@@ -66,7 +66,8 @@ func EncodeApp(a apps.App) map[string]dbus.Variant {
 	d := dict{
 		"id": dbus.MakeVariant(text(a.ID)), "version": dbus.MakeVariant(text(a.Version)), "name": dbus.MakeVariant(text(a.Name)),
 		"file": dbus.MakeVariant(text(a.File)), "size": dbus.MakeVariant(a.Size), "system": dbus.MakeVariant(a.System),
-		"default": dbus.MakeVariant(a.Default), "autostart": dbus.MakeVariant(a.Autostart), "state": dbus.MakeVariant(a.State.String()), "digest": dbus.MakeVariant(a.Digest.String()),
+		"default": dbus.MakeVariant(a.Default), "autostart": dbus.MakeVariant(a.Autostart), "state": dbus.MakeVariant(a.State.String()),
+		"digest": dbus.MakeVariant(a.Digest.String()),
 	}
 	d.put("key", a.Key.Fingerprint)
 	d.put("key-type", a.Key.Type)
