@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -16,7 +17,7 @@ import (
 const (
 	// incompleteTime is how long a file that may be on its way must stay as it is before that is told of.
 	incompleteTime = time.Minute
-	// manyNotices is how many new applications are told of one by one.
+	// manyNotices is how many things of a kind are told of one by one.
 	manyNotices = 3
 )
 
@@ -26,14 +27,15 @@ type notice struct {
 	id            string // of the application, empty when it is not known
 	summary, body string
 	warning       bool
-	remember      string // told once and never again under this key; empty otherwise
+	remember      string   // tells states of the file apart, each of which is told once; empty for what is told whenever it is so
+	others        []string // more of these, where several are told of at once
 }
 
 // noticer finds out what the user is to be told. It is for one goroutine.
 type noticer struct {
 	own      *own
 	reported *reported
-	folders  []string // the bundle folders
+	home     string // the user's folder: what is broken in those of all users is for others to mend
 
 	started bool
 	seen    map[identity]bool  // bundles that were there
@@ -47,7 +49,8 @@ type unready struct {
 }
 
 func newNoticer(o *own, r *reported) *noticer {
-	return &noticer{own: o, reported: r, folders: apps.Folders(), told: map[string]string{}, waiting: map[string]unready{}}
+	home, _ := apps.Home() // without one there is nothing in it
+	return &noticer{own: o, reported: r, home: home, told: map[string]string{}, waiting: map[string]unready{}}
 }
 
 // look compares what is in the folders to what was. over are files whose notices say no more what is so; wait is the time after which to look again
@@ -61,16 +64,28 @@ func (n *noticer) look(now time.Time, list []apps.App, problems []apps.Problem) 
 			over = append(over, file)
 		}
 	}
-	for file, f := range faults {
+	var bad []notice
+	for _, file := range slices.Sorted(maps.Keys(faults)) {
+		f := faults[file]
 		if n.told[file] == f.remember {
 			continue
 		}
 		n.told[file] = f.remember
 		if !n.reported.has(f.remember) {
-			show = append(show, f)
+			bad = append(bad, f)
 		}
 	}
-	return show, over, wait
+	if len(bad) > manyNotices {
+		all := notice{warning: true}
+		var names []string
+		for _, f := range bad {
+			all.others = append(all.others, f.remember)
+			names = append(names, plainText(filepath.Base(f.file)))
+		}
+		all.summary, all.body = severalBadText(shorten(names))
+		bad = []notice{all}
+	}
+	return append(show, bad...), over, wait
 }
 
 // newApps tells of applications that somebody has put into a folder while the service ran.
@@ -110,14 +125,20 @@ func (n *noticer) newApps(list []apps.App) (show []notice) {
 	n.seen = seen
 	n.own.forget()
 	if len(show) > manyNotices {
-		if len(names) > 6 {
-			names = append(names[:6:6], "…")
-		}
 		all := notice{}
-		all.summary, all.body = severalText(names)
+		all.summary, all.body = severalText(shorten(names))
 		return []notice{all}
 	}
 	return show
+}
+
+// shorten makes a list of names one that can be shown.
+func shorten(names []string) []string {
+	const most = 6
+	if len(names) > most {
+		return append(names[:most:most], "…")
+	}
+	return names
 }
 
 // faults are the files that have something wrong, by path.
@@ -134,7 +155,7 @@ func (n *noticer) faults(now time.Time, list []apps.App, problems []apps.Problem
 	}
 	waiting := map[string]unready{}
 	for _, p := range problems {
-		if !slices.Contains(n.folders, filepath.Dir(p.File)) {
+		if filepath.Dir(p.File) != n.home {
 			continue // a folder, or what is remembered: nothing that a click could show
 		}
 		what := "broken " + p.Content

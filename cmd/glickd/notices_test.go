@@ -36,7 +36,7 @@ type looker struct {
 func newLooker(t *testing.T) *looker {
 	t.Helper()
 	n := newNoticer(&own{}, &reported{path: filepath.Join(t.TempDir(), "reported")})
-	n.folders = []string{appsFolder}
+	n.home = appsFolder
 	return &looker{t, n, time.Unix(1000, 0)}
 }
 
@@ -47,9 +47,10 @@ func (l *looker) sees(list []apps.App, problems ...apps.Problem) (said, over []s
 	for _, n := range show {
 		said = append(said, n.summary)
 		if n.remember != "" {
-			if err := l.reported.add(n.remember); err != nil {
-				l.t.Fatal(err)
-			}
+			n.others = append(n.others, n.remember)
+		}
+		if err := l.reported.add(n.others...); err != nil {
+			l.t.Fatal(err)
 		}
 	}
 	return said, over, wait
@@ -154,14 +155,27 @@ func TestBrokenFilesAreToldOnce(t *testing.T) {
 
 	// The next service does not tell it again.
 	next := newNoticer(&own{}, &reported{path: l.reported.path})
-	next.folders = l.folders
+	next.home = l.home
 	l.noticer = next
 	said, _, _ = l.sees(nil, broken("1"))
 	l.want("after a restart", said)
 	said, _, _ = l.sees(nil, broken("3"))
 	l.want("after a restart, new", said, "x.bundle Cannot Be Used")
 
-	// What is not a file in a folder has no window.
+	// Many are one, and each of them is remembered.
+	var many []apps.Problem
+	for n := range manyNotices + 1 {
+		many = append(many, apps.Problem{File: fmt.Sprint(appsFolder, "/", n, ".bundle"), Err: bundle.ErrNotBundle, Content: fmt.Sprint("many", n)})
+	}
+	said, _, _ = l.sees(nil, many...)
+	l.want("many", said, "Several Files Cannot Be Used")
+	many[0].File = appsFolder + "/other.bundle"
+	said, _, _ = l.sees(nil, many...)
+	l.want("one of many", said)
+
+	// What is not a file in the user's folder is not the user's to mend.
+	said, _, _ = l.sees(nil, apps.Problem{File: "/usr/lib/bundles/x.bundle", Err: bundle.ErrDamaged, Content: "8"})
+	l.want("a file of all users", said)
 	said, _, _ = l.sees(nil, apps.Problem{File: appsFolder, Err: os.ErrPermission}, apps.Problem{File: "/home/u/.local/share/glick/apps.known", Err: os.ErrInvalid})
 	l.want("a folder", said)
 }

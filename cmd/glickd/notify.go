@@ -172,9 +172,10 @@ func (n *notifier) show(ctx context.Context, one notice) {
 		n.forget(n.oldest())
 	}
 	if one.remember != "" {
-		if err := n.noticer.reported.add(one.remember); err != nil {
-			n.log.Warn("cannot remember what was told; it will be told again", "error", err)
-		}
+		one.others = append(one.others, one.remember)
+	}
+	if err := n.noticer.reported.add(one.others...); err != nil {
+		n.log.Warn("cannot remember what was told; it will be told again", "error", err)
 	}
 }
 

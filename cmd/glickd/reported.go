@@ -58,12 +58,18 @@ func (r *reported) has(what string) bool {
 	return slices.Contains(r.keys, reportedKey(what))
 }
 
-// add remembers that the user was told. When it cannot be written, it is remembered by this process.
-func (r *reported) add(what string) error {
-	if r.has(what) {
+// add remembers what the user was told. When it cannot be written, it is remembered by this process.
+func (r *reported) add(all ...string) error {
+	added := false
+	for _, what := range all {
+		if !r.has(what) {
+			r.keys = append(r.keys, reportedKey(what))
+			added = true
+		}
+	}
+	if !added {
 		return nil
 	}
-	r.keys = append(r.keys, reportedKey(what))
 	if n := len(r.keys) - maxReported; n > 0 {
 		r.keys = slices.Delete(r.keys, 0, n)
 	}

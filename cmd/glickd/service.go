@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -363,8 +364,10 @@ func (s *service) show(list []apps.App) {
 	s.pool.Set(i)
 }
 
-// damageFound has a bundle that turned out to be damaged taken out of the desktop. It was another process that has found it.
+// damageFound has a bundle that turned out to be damaged taken out of the desktop. What has found it was another process, whose word is not enough
+// for package apps: it reads the bundle again here, which happens once in the life of such a file.
 func (s *service) damageFound(ctx context.Context) {
+	defer debug.FreeOSMemory()
 	if _, err := apps.Check(ctx); err == nil {
 		s.folderChanged()
 	}

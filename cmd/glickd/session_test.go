@@ -315,6 +315,32 @@ func switches(t *testing.T, pid int) (sum int) {
 	return sum
 }
 
+// The texts are in the user's language, from the catalogues of the windows.
+func TestNotificationsAreTranslated(t *testing.T) {
+	msgfmt, err := exec.LookPath("msgfmt")
+	if err != nil {
+		t.Skip("msgfmt is not installed")
+	}
+	h := newHome(t, true)
+	catalogues := t.TempDir()
+	po := filepath.Join(catalogues, "x.po")
+	text := "msgid \"\"\nmsgstr \"Content-Type: text/plain; charset=UTF-8\\n\"\n\nmsgid \"{name} Installed\"\nmsgstr \"{name} ist jetzt verfügbar\"\n"
+	if err := errors.Join(os.MkdirAll(filepath.Join(catalogues, "de/LC_MESSAGES"), 0o755), os.WriteFile(po, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(msgfmt, "-o", filepath.Join(catalogues, "de/LC_MESSAGES/glick.mo"), po).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	h.env = append(slices.DeleteFunc(h.env, func(v string) bool { return strings.HasPrefix(v, "LC_ALL=") }), "LANG=de_AT.UTF-8", "GLICK_LOCALE_DIR="+catalogues)
+	desktop := h.showNotifications()
+	_, log := h.start()
+	h.looked(log)
+	h.copy(build(t, "1.0"), filepath.Join(h.dir, "Apps", "a.bundle"))
+	if n := take(t, "notification", desktop.calls); n.title != "Sample ist jetzt verfügbar" || n.body != "It is among your applications now." {
+		t.Errorf("%+v", n)
+	}
+}
+
 // A large bundle is shown at once, and taken away when its contents turn out to be damaged.
 func TestDamageInLargeBundle(t *testing.T) {
 	h := newHome(t, true)

@@ -57,6 +57,10 @@ func severalText(list []string) (summary, body string) {
 	return tr.T("Several Applications Installed"), strings.Join(list, ", ")
 }
 
+func severalBadText(list []string) (summary, body string) {
+	return tr.T("Several Files Cannot Be Used"), strings.Join(list, ", ")
+}
+
 func changedText(a apps.App) (summary, body string) {
 	summary = tr.F("{name} Is Not Used", "name", nameOf(a))
 	if a.Key.None() {

@@ -25,6 +25,8 @@ import (
 const (
 	// answerTime is how long the service may take for what is done in a moment before it counts as absent.
 	answerTime = 20 * time.Second
+	// cancelTime is how long the service may take to cancel. After that the connection is closed, which cancels as well.
+	cancelTime = 10 * time.Second
 	// undoTime is for how long an uninstalled bundle can be brought back, as long as the process lives.
 	undoTime = time.Hour
 )
@@ -126,8 +128,8 @@ func ask(ctx context.Context, method string, args []any, local func() error, res
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, errAbsent), errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded):
-		return local()
+	case errors.Is(err, errAbsent), errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return local() // the last is a service that was asked to end
 	}
 	return err
 }
@@ -240,6 +242,7 @@ func install(ctx context.Context, src string, o apps.InstallOptions) (apps.App, 
 	args := []any{path, map[string]dbus.Variant(encodeInstall(o, token, uint64(st.Dev), st.Ino))} //nolint:unconvert // Dev is uint32 on some processors
 	call := c.conn.Object(Name, Path).Go(Interface+".Install", 0, make(chan *dbus.Call, 1), args...)
 	cancelled := ctx.Done()
+	var late <-chan time.Time
 	var most uint64
 	for {
 		select {
@@ -258,8 +261,10 @@ func install(ctx context.Context, src string, o apps.InstallOptions) (apps.App, 
 			}
 		case <-cancelled:
 			// What was begun is taken back before the answer comes.
-			cancelled = nil
+			cancelled, late = nil, time.After(cancelTime)
 			c.conn.Object(Name, Path).Go(Interface+".Cancel", dbus.FlagNoReplyExpected, nil, token)
+		case <-late:
+			return apps.App{}, named(what, ctx.Err())
 		case done := <-call.Done:
 			return installed(ctx, c, what, done)
 		}
@@ -278,6 +283,9 @@ func installed(ctx context.Context, c *client, what string, call *dbus.Call) (ap
 		if errors.Is(err, fs.ErrNotExist) {
 			// The client has seen the file. The service is somewhere else.
 			return apps.App{}, errAbsent
+		}
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			return apps.App{}, named(what, errLost) // it was asked to end
 		}
 		if f.app != nil {
 			return decodeApp(f.app), err
