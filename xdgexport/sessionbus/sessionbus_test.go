@@ -983,3 +983,65 @@ func TestSocketOf(t *testing.T) {
 		}
 	}
 }
+
+func TestWatch(t *testing.T) {
+	p := newPlace(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	changed := make(chan struct{}, 1000)
+	ended := make(chan error, 1)
+	go func() { ended <- Watch(ctx, func() { changed <- struct{}{} }) }()
+	quiet := func() {
+		for {
+			select {
+			case <-changed:
+			case <-time.After(500 * time.Millisecond):
+				return
+			}
+		}
+	}
+	told := func(what string) {
+		t.Helper()
+		select {
+		case <-changed:
+		case <-time.After(20 * time.Second):
+			t.Fatal("not told: ", what)
+		}
+		quiet()
+	}
+	told("the beginning")
+	src := build(t, "1")
+	data, err := os.ReadFile(src)
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(p.home, "Apps"), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.home, "Apps", "x.bundle"), data, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	told("a file, without a service")
+	conn, err := Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := Serve(t.Context(), conn, ServerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told("a service")
+	s.Emit(SignalChanged)
+	told("what the service says")
+	conn.Close()
+	told("the end of the service")
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+}
