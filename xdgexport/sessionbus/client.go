@@ -76,11 +76,13 @@ func (c *client) close() { c.conn.Close() }
 
 // call calls a method and stores what it returns. The error is what it was in the service; errAbsent when the service has not been asked; errLost
 // when it has not answered; or ctx's.
-func (c *client) call(ctx context.Context, what, method string, args []any, results ...any) error {
-	return c.result(ctx, what, c.conn.Object(Name, Path).CallWithContext(ctx, Interface+"."+method, 0, args...), results...)
+//
+// there and here are the beginnings of the message, see decodeError.
+func (c *client) call(ctx context.Context, there, here, method string, args []any, results ...any) error {
+	return c.result(ctx, there, here, c.conn.Object(Name, Path).CallWithContext(ctx, Interface+"."+method, 0, args...), results...)
 }
 
-func (c *client) result(ctx context.Context, what string, call *dbus.Call, results ...any) error {
+func (c *client) result(ctx context.Context, there, here string, call *dbus.Call, results ...any) error {
 	err := call.Err
 	if err == nil {
 		if err = call.Store(results...); err != nil {
@@ -88,7 +90,7 @@ func (c *client) result(ctx context.Context, what string, call *dbus.Call, resul
 		}
 		return nil
 	}
-	err, ours := decodeError(err, what)
+	err, ours := decodeError(err, there, here)
 	var remote dbus.Error
 	switch {
 	case ours:
@@ -121,7 +123,7 @@ func ask(ctx context.Context, method string, args []any, local func() error, res
 		defer c.close()
 		limited, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
-		err = c.call(limited, "", method, args, results...)
+		err = c.call(limited, "", "", method, args, results...)
 	}
 	switch {
 	case err == nil:
@@ -230,7 +232,7 @@ func install(ctx context.Context, src string, o apps.InstallOptions) (apps.App, 
 		return apps.App{}, errAbsent // package apps says best what is wrong
 	}
 	c, err := dial(ctx)
-	what := "cannot install " + src + ": "
+	what := cannotInstall(src)
 	if err != nil {
 		return apps.App{}, named(what, err)
 	}
@@ -266,36 +268,36 @@ func install(ctx context.Context, src string, o apps.InstallOptions) (apps.App, 
 		case <-late:
 			return apps.App{}, named(what, ctx.Err())
 		case done := <-call.Done:
-			return installed(ctx, c, what, done)
+			return installed(ctx, c, path, src, done)
 		}
 	}
 }
 
-// installed reads the answer to Install.
-func installed(ctx context.Context, c *client, what string, call *dbus.Call) (apps.App, error) {
+func cannotInstall(file string) string   { return "cannot install " + file + ": " }
+func cannotUninstall(file string) string { return "cannot uninstall " + file + ": " }
+func cannotRestore(file string) string   { return "cannot bring " + file + " back: " }
+
+// installed reads the answer to Install for a path, which the caller calls src.
+func installed(ctx context.Context, c *client, path, src string, call *dbus.Call) (apps.App, error) {
 	var got map[string]dbus.Variant
-	err := c.result(context.Background(), what, call, &got)
+	err := c.result(context.Background(), cannotInstall(path), cannotInstall(src), call, &got)
 	if err == nil {
-		return decodeApp(got), nil
+		return decodeApp(got), decodeLeft(got, cannotInstall(src))
 	}
-	var f *failure
-	if errors.As(err, &f) {
-		if errors.Is(err, fs.ErrNotExist) {
+	if _, ours := errors.AsType[*failure](err); ours {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			// The client has seen the file. The service is somewhere else.
 			return apps.App{}, errAbsent
-		}
-		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
-			return apps.App{}, named(what, errLost) // it was asked to end
-		}
-		if f.app != nil {
-			return decodeApp(f.app), err
+		case errors.Is(err, context.Canceled) && ctx.Err() == nil:
+			return apps.App{}, named(cannotInstall(src), errLost) // it was asked to end
 		}
 		return apps.App{}, err
 	}
 	if ctx.Err() != nil && !errors.Is(err, errAbsent) {
 		err = ctx.Err()
 	}
-	return apps.App{}, named(what, err)
+	return apps.App{}, named(cannotInstall(src), err)
 }
 
 // named puts the file's name before an error, unless the error is for this package only.
@@ -327,18 +329,21 @@ func Uninstall(ctx context.Context, file string) (undo func() error, err error) 
 	if err != nil {
 		return nil, err
 	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
 	// The service keeps the file as long as the connection is there, and that is as long as somebody can call undo.
 	h := &held{c}
 	runtime.AddCleanup(h, func(c *client) { c.close() }, c)
 	return func() error {
 		limited, cancel := context.WithTimeout(context.Background(), answerTime)
 		defer cancel()
-		what := "cannot bring " + file + " back: "
-		if err := h.call(limited, what, "Restore", []any{kept}); err != nil {
+		if err := h.call(limited, cannotRestore(path), cannotRestore(file), "Restore", []any{kept}); err != nil {
 			if _, ours := errors.AsType[*failure](err); ours {
 				return err
 			}
-			return fmt.Errorf("%s%w", what, err)
+			return fmt.Errorf("%s%w", cannotRestore(file), err)
 		}
 		h.close()
 		return nil
@@ -354,10 +359,9 @@ func uninstall(ctx context.Context, file string, keep time.Duration) (*client, s
 	if err != nil || len(path) > maxPath || !utf8.ValidString(path) {
 		return nil, "", errAbsent
 	}
-	what := "cannot uninstall " + file + ": "
 	c, err := dial(ctx)
 	if err != nil {
-		return nil, "", named(what, err)
+		return nil, "", named(cannotUninstall(file), err)
 	}
 	options := map[string]dbus.Variant{
 		optionSync: dbus.MakeVariant(false), optionKeep: dbus.MakeVariant(uint32(keep / time.Second)), optionHold: dbus.MakeVariant(true),
@@ -368,10 +372,10 @@ func uninstall(ctx context.Context, file string, keep time.Duration) (*client, s
 		app  map[string]dbus.Variant
 		kept string
 	)
-	if err := c.call(limited, what, "Uninstall", []any{path, options}, &app, &kept); err != nil {
+	if err := c.call(limited, cannotUninstall(path), cannotUninstall(file), "Uninstall", []any{path, options}, &app, &kept); err != nil {
 		c.close()
 		if _, ours := errors.AsType[*failure](err); !ours {
-			err = named(what, err)
+			err = named(cannotUninstall(file), err)
 		}
 		return nil, "", err
 	}

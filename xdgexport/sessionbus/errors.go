@@ -31,7 +31,6 @@ var errorNames = []struct {
 	err  error
 }{
 	{"SignatureChanged", apps.ErrChanged},
-	{"SourceLeft", apps.ErrSourceLeft},
 	{"InstalledForAll", apps.ErrNotOurs},
 	{"LinkOutside", apps.ErrOutside},
 	{"Owner", apps.ErrOwner},
@@ -55,41 +54,29 @@ var errorNames = []struct {
 	{"Denied", fs.ErrPermission},
 }
 
-// namesOf lists the names that hold for an error, without the prefix.
-func namesOf(err error) []string {
-	var names []string
+// nameOf is the closest name of an error.
+func nameOf(err error) string {
 	for _, e := range errorNames {
 		if errors.Is(err, e.err) {
-			names = append(names, e.name)
+			return errorPrefix + e.name
 		}
 	}
-	return names
+	return errorFailed
 }
 
-// details of an error on the bus.
-const (
-	detailReason      = "reason"
-	detailNames       = "names"
-	detailApplication = "application"
-)
-
-// encodeError makes what goes over the bus. what is what the message begins with that the reason does without, like "cannot install FILE: ".
-func encodeError(err error, what string, details dict) *dbus.Error {
-	names := namesOf(err)
-	name := errorFailed
-	if len(names) > 0 {
-		name = errorPrefix + names[0]
+// byName is the error that a name stands for, nil for none.
+func byName(name string) error {
+	short, ours := strings.CutPrefix(name, errorPrefix)
+	for _, e := range errorNames {
+		if ours && e.name == short {
+			return e.err
+		}
 	}
-	message := text(err.Error())
-	if details == nil {
-		details = dict{}
-	}
-	details[detailNames] = dbus.MakeVariant(append([]string{}, names...))
-	if reason, ok := strings.CutPrefix(message, text(what)); ok && what != "" {
-		details[detailReason] = dbus.MakeVariant(reason)
-	}
-	return dbus.NewError(name, []any{message, map[string]dbus.Variant(details)})
+	return nil
 }
+
+// encodeError makes what goes over the bus: the name, and the message alone, as clients of GLib show no message that comes with anything else.
+func encodeError(err error) *dbus.Error { return dbus.NewError(nameOf(err), []any{text(err.Error())}) }
 
 func invalid(format string, args ...any) *dbus.Error {
 	return dbus.NewError(errorInvalidArgs, []any{text(fmt.Sprintf(format, args...))})
@@ -98,46 +85,18 @@ func invalid(format string, args ...any) *dbus.Error {
 // failure is an error that came over the bus: errors.Is finds in it what it was on the other side.
 type failure struct {
 	message string
-	is      []error
-	app     dict // what is installed nevertheless
+	is      error // nil for none that has a name
 }
 
-func (f *failure) Error() string   { return f.message }
-func (f *failure) Unwrap() []error { return f.is }
+func (f *failure) Error() string { return f.message }
+func (f *failure) Unwrap() error { return f.is }
 
 // decodeError turns an error of a call into what it was in the service. ours says that the service has answered; otherwise the error is one of the
-// bus. Where the service names a reason, what is put before it.
-func decodeError(err error, what string) (decoded error, ours bool) {
+// bus. The message begins with here, in the place of there with which the service begins it: a person may have called the file otherwise.
+func decodeError(err error, there, here string) (decoded error, ours bool) {
 	var remote dbus.Error
-	if !errors.As(err, &remote) {
+	if !errors.As(err, &remote) || !strings.HasPrefix(remote.Name, errorPrefix) {
 		return err, false
 	}
-	first, known := strings.CutPrefix(remote.Name, errorPrefix)
-	if !known {
-		return err, false
-	}
-	f := &failure{message: remote.Error()}
-	names := []string{first}
-	if len(remote.Body) > 1 {
-		if m, ok := remote.Body[1].(map[string]dbus.Variant); ok {
-			d := dict(m)
-			if reason := d.text(detailReason); reason != "" && what != "" {
-				f.message = what + reason
-			}
-			if more, ok := d[detailNames].Value().([]string); ok {
-				names = append(names, more...)
-			}
-			if app, ok := d[detailApplication].Value().(map[string]dbus.Variant); ok {
-				f.app = app
-			}
-		}
-	}
-	for _, e := range errorNames {
-		for _, n := range names {
-			if e.name == n && !errors.Is(f, e.err) {
-				f.is = append(f.is, e.err)
-			}
-		}
-	}
-	return f, true
+	return &failure{here + strings.TrimPrefix(remote.Error(), there), byName(remote.Name)}, true
 }

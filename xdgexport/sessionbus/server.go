@@ -228,9 +228,8 @@ func (m *methods) Install(message dbus.Message, file string, options map[string]
 	if err != nil || len(token) > maxToken {
 		return nil, invalid("an option of Install is of the wrong type, or too long")
 	}
-	what := "cannot install " + file + ": "
 	if device|inode != 0 && !isFile(file, device, inode) {
-		return nil, encodeError(fmt.Errorf("%sit is another file here: %w", what, fs.ErrNotExist), what, nil)
+		return nil, encodeError(fmt.Errorf("%sit is another file here: %w", cannotInstall(file), fs.ErrNotExist))
 	}
 	ctx, end, failed := s.startJob(caller, token)
 	if failed != nil {
@@ -242,18 +241,18 @@ func (m *methods) Install(message dbus.Message, file string, options map[string]
 	}
 	report := s.o.Begin()
 	app, err := apps.Install(ctx, file, o)
-	here := err == nil || errors.Is(err, apps.ErrSourceLeft)
-	if !here {
+	left := errors.Is(err, apps.ErrSourceLeft)
+	if err != nil && !left {
 		report(nil)
-		return nil, encodeError(err, what, nil)
+		return nil, encodeError(err)
 	}
 	report(&app)
 	if sync {
 		s.sync()
 	}
 	encoded := EncodeApp(app)
-	if err != nil {
-		return nil, encodeError(err, what, dict{detailApplication: dbus.MakeVariant(encoded)})
+	if left {
+		encodeLeft(encoded, cannotInstall(file), err)
 	}
 	return encoded, nil
 }
@@ -296,7 +295,7 @@ func (m *methods) Cancel(message dbus.Message, token string) *dbus.Error {
 	cancel := m.s.jobs[job{caller, token}]
 	m.s.jobsMu.Unlock()
 	if cancel == nil {
-		return encodeError(fmt.Errorf("no installation of yours has this token: %w", fs.ErrNotExist), "", nil)
+		return encodeError(fmt.Errorf("no installation of yours has this token: %w", fs.ErrNotExist))
 	}
 	cancel()
 	return nil
@@ -321,16 +320,15 @@ func (m *methods) Uninstall(message dbus.Message, what string, options map[strin
 	if failed != nil {
 		return nil, "", failed
 	}
-	prefix := "cannot uninstall " + app.File + ": "
 	var id string
 	if keep == 0 {
 		if err := apps.Remove(s.ctx, app.File); err != nil {
-			return nil, "", encodeError(err, prefix, nil)
+			return nil, "", encodeError(err)
 		}
 	} else {
 		undo, err := apps.Uninstall(s.ctx, app.File)
 		if err != nil {
-			return nil, "", encodeError(err, prefix, nil)
+			return nil, "", encodeError(err)
 		}
 		f := &keptFile{undo: undo, app: app}
 		id = s.kept.add(f, min(time.Duration(keep)*time.Second, maxKeep))
@@ -348,7 +346,7 @@ func (m *methods) Uninstall(message dbus.Message, what string, options map[strin
 func find(what string) (apps.App, *dbus.Error) {
 	list, _, err := apps.List()
 	if err != nil {
-		return apps.App{}, encodeError(err, "", nil)
+		return apps.App{}, encodeError(err)
 	}
 	if strings.Contains(what, "/") {
 		if failed := checkPath(what); failed != nil {
@@ -375,7 +373,7 @@ func find(what string) (apps.App, *dbus.Error) {
 			err = fmt.Errorf("cannot uninstall %s: %w", what, apps.ErrNotOurs)
 		}
 	}
-	return apps.App{}, encodeError(err, "cannot uninstall "+what+": ", nil)
+	return apps.App{}, encodeError(err)
 }
 
 func (m *methods) Restore(message dbus.Message, id string) *dbus.Error {
@@ -384,13 +382,13 @@ func (m *methods) Restore(message dbus.Message, id string) *dbus.Error {
 	}
 	f := m.s.kept.take(id)
 	if f == nil {
-		return encodeError(fmt.Errorf("it is no longer kept: %w", fs.ErrNotExist), "", dict{detailReason: dbus.MakeVariant("it is no longer kept")})
+		return encodeError(fmt.Errorf("it is no longer kept: %w", fs.ErrNotExist))
 	}
 	defer f.letGo()
 	report := m.s.o.Begin()
 	if err := f.undo(); err != nil {
 		report(nil)
-		return encodeError(err, "cannot bring "+f.app.File+" back: ", nil)
+		return encodeError(err)
 	}
 	report(&f.app)
 	m.s.sync()
@@ -411,7 +409,7 @@ func (m *methods) List(message dbus.Message) ([]map[string]dbus.Variant, []map[s
 	}
 	list, problems, err := apps.List()
 	if err != nil {
-		return nil, nil, encodeError(err, "", nil)
+		return nil, nil, encodeError(err)
 	}
 	a := make([]map[string]dbus.Variant, 0, len(list))
 	for _, app := range list {
@@ -432,7 +430,7 @@ func (m *methods) Instances(message dbus.Message) ([]map[string]dbus.Variant, *d
 	defer cancel()
 	list, err := m.s.o.Instances(ctx)
 	if err != nil {
-		return nil, encodeError(err, "", nil)
+		return nil, encodeError(err)
 	}
 	out := make([]map[string]dbus.Variant, 0, len(list))
 	for _, i := range list {
@@ -495,7 +493,7 @@ func (m *methods) decided(id string, err error) *dbus.Error {
 	case bundle.ValidID(id) != nil:
 		return invalid("%v", err)
 	default:
-		return encodeError(err, "", nil)
+		return encodeError(err)
 	}
 	m.s.sync()
 	return nil
@@ -506,7 +504,7 @@ func (m *methods) Sync(message dbus.Message) *dbus.Error {
 		return failed
 	}
 	if err := m.s.o.Sync(m.s.ctx); err != nil {
-		return encodeError(err, "", nil)
+		return encodeError(err)
 	}
 	return nil
 }

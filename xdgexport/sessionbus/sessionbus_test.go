@@ -263,10 +263,7 @@ func (p *place) installed() []string {
 
 // Whatever the client's side is asked, the answer is the same with a service and without, down to the words of the errors.
 func TestSameWithAndWithoutService(t *testing.T) {
-	type outcome struct {
-		what, err string
-		is        []bool
-	}
+	type outcome struct{ what, err, is string }
 	var outcomes [2][]outcome
 	// Both ways look at the same files under the same names.
 	sources := t.TempDir()
@@ -293,9 +290,7 @@ func TestSameWithAndWithoutService(t *testing.T) {
 				if err != nil {
 					o.err = strings.NewReplacer(p.home, "HOME", os.Getenv("XDG_RUNTIME_DIR"), "RUN").Replace(err.Error())
 				}
-				for _, e := range errorNames {
-					o.is = append(o.is, errors.Is(err, e.err))
-				}
+				o.is = nameOf(err)
 				outcomes[n] = append(outcomes[n], o)
 			}
 			app := func(a apps.App) string { return strings.ReplaceAll(fmt.Sprintf("%+v", a), p.home, "HOME") }
@@ -307,6 +302,19 @@ func TestSameWithAndWithoutService(t *testing.T) {
 			}
 			b, err := Install(t.Context(), second, apps.InstallOptions{KeepBoth: true})
 			note(app(b), err)
+			// One that cannot be moved is there, and told.
+			fixed := filepath.Join(sources, "fixed", "3.bundle")
+			if err := errors.Join(os.MkdirAll(filepath.Dir(fixed), 0o755), os.WriteFile(fixed, data, 0o644), os.Chmod(filepath.Dir(fixed), 0o555)); err != nil {
+				t.Fatal(err)
+			}
+			c, err := Install(t.Context(), fixed, apps.InstallOptions{Move: true})
+			note("moved "+app(c), err)
+			if !errors.Is(err, apps.ErrSourceLeft) || !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("moved: %v", err)
+			}
+			if err := os.Chmod(filepath.Dir(fixed), 0o755); err != nil {
+				t.Fatal(err)
+			}
 			for _, file := range []string{broken, short, "/does/not/exist", sources, "/dev/null", ""} {
 				a, err := Install(t.Context(), file, apps.InstallOptions{})
 				note("bad "+app(a), err)
@@ -413,34 +421,42 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// Every error that has a name comes back as itself, with what it wraps.
+// Every error that has a name comes back as itself.
 func TestErrors(t *testing.T) {
 	for _, e := range errorNames {
 		wrapped := fmt.Errorf("cannot do it: because of %w", e.err)
-		sent := encodeError(wrapped, "cannot do it: ", nil)
-		got, ours := decodeError(*sent, "cannot do that: ")
-		if !ours || !errors.Is(got, e.err) || got.Error() != "cannot do that: because of "+e.err.Error() || !strings.HasPrefix(sent.Name, errorPrefix) {
+		sent := encodeError(wrapped)
+		got, ours := decodeError(*sent, "cannot do it: ", "cannot do that: ")
+		if !ours || !errors.Is(got, e.err) || got.Error() != "cannot do that: because of "+e.err.Error() || sent.Name != errorPrefix+e.name {
 			t.Errorf("%s: %v, %v", e.name, got, sent)
 		}
-		if got, _ := decodeError(*sent, ""); got.Error() != wrapped.Error() {
+		if got, _ := decodeError(*sent, "", ""); got.Error() != wrapped.Error() {
 			t.Errorf("%s: %v", e.name, got)
 		}
 	}
-	both := fmt.Errorf("%w: %w", apps.ErrSourceLeft, syscall.EACCES)
-	got, _ := decodeError(*encodeError(both, "", dict{detailApplication: dbus.MakeVariant(EncodeApp(apps.App{ID: "a.b"}))}), "")
-	var f *failure
-	if !errors.Is(got, apps.ErrSourceLeft) || !errors.Is(got, fs.ErrPermission) || !errors.As(got, &f) || decodeApp(f.app).ID != "a.b" {
-		t.Errorf("%+v", got)
+	for _, err := range []error{
+		fmt.Errorf("cannot install /x: %w: %w", apps.ErrSourceLeft, syscall.EACCES), fmt.Errorf("cannot install /x: %w", apps.ErrSourceLeft),
+		fmt.Errorf("cannot install /x: %w: %w", apps.ErrSourceLeft, errors.New("so it is")),
+	} {
+		d := dict{}
+		encodeLeft(d, "cannot install /x: ", err)
+		got := decodeLeft(d, "cannot install /x: ")
+		if got.Error() != err.Error() || !errors.Is(got, apps.ErrSourceLeft) || errors.Is(got, fs.ErrPermission) != errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%v came as %v", err, got)
+		}
 	}
-	if sent := encodeError(errors.New("x"), "", nil); sent.Name != errorFailed {
+	if err := decodeLeft(dict{keyLeft: dbus.MakeVariant(1)}, ""); err != nil {
+		t.Error(err)
+	}
+	if sent := encodeError(errors.New("x\x00\xff")); sent.Name != errorFailed || sent.Body[0] != "x\uFFFD\uFFFD" {
 		t.Errorf("%v", sent)
 	}
-	for _, strange := range []dbus.Error{{Name: errorFailed}, {Name: errorPrefix + "Later", Body: []any{1, 2}}, {Name: errorFailed, Body: []any{"m", map[string]dbus.Variant{detailNames: dbus.MakeVariant(3), detailReason: dbus.MakeVariant(4)}}}} {
-		if got, ours := decodeError(strange, "w: "); !ours || got == nil {
+	for _, strange := range []dbus.Error{{Name: errorFailed}, {Name: errorPrefix + "Later", Body: []any{1, 2}}} {
+		if got, ours := decodeError(strange, "", "w: "); !ours || got == nil {
 			t.Errorf("%v: %v", strange, got)
 		}
 	}
-	if _, ours := decodeError(dbus.Error{Name: "org.freedesktop.DBus.Error.ServiceUnknown"}, ""); ours {
+	if _, ours := decodeError(dbus.Error{Name: "org.freedesktop.DBus.Error.ServiceUnknown"}, "", ""); ours {
 		t.Error("an error of the bus counts as the service's")
 	}
 }
@@ -529,6 +545,11 @@ func TestDescription(t *testing.T) {
 		out, err := exec.Command(gdbus, "introspect", "--session", "--dest", Name, "--object-path", Path).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "ApplicationInstalled") || !strings.Contains(string(out), "Version = '1.2'") {
 			t.Errorf("%v: %s", err, out)
+		}
+		// Other libraries show people the message.
+		out, _ = exec.Command(gdbus, "call", "--session", "--dest", Name, "--object-path", Path, "--method", Interface+".Uninstall", id, "{}").CombinedOutput()
+		if !strings.Contains(string(out), errorPrefix+"NotFound: no application "+id+" is installed") {
+			t.Errorf("%s", out)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package sessionbus
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -105,10 +106,8 @@ func stateOf(name string) trust.State {
 
 func encodeProblem(p apps.Problem) dict {
 	d := dict{"file": dbus.MakeVariant(text(p.File)), "message": dbus.MakeVariant(text(p.Err.Error()))}
-	name := errorFailed
-	if names := namesOf(p.Err); len(names) > 0 {
-		name = errorPrefix + names[0]
-	} else if p.Incomplete() {
+	name := nameOf(p.Err)
+	if name == errorFailed && p.Incomplete() {
 		name = errorPrefix + "Incomplete" // somebody is writing it
 	}
 	d.put("error", name)
@@ -118,16 +117,7 @@ func encodeProblem(p apps.Problem) dict {
 }
 
 func decodeProblem(d dict) apps.Problem {
-	p := apps.Problem{File: d.text("file"), Content: d.text("content")}
-	f := &failure{message: d.text("message")}
-	name := strings.TrimPrefix(d.text("error"), errorPrefix)
-	for _, e := range errorNames {
-		if e.name == name {
-			f.is = append(f.is, e.err)
-		}
-	}
-	p.Err = f
-	return p
+	return apps.Problem{File: d.text("file"), Content: d.text("content"), Err: &failure{d.text("message"), byName(d.text("error"))}}
 }
 
 // EncodeInstance is a running bundle as a dictionary.
@@ -156,6 +146,33 @@ func encodeInstall(o apps.InstallOptions, token string, device, inode uint64) di
 	d.put(optionMove, o.Move)
 	d.put(optionAccept, o.Accept)
 	return d
+}
+
+// An application that was installed has these as well when the file that it was to be moved from is still there.
+const (
+	keyLeft      = "source-left"
+	keyLeftError = "source-left-error"
+)
+
+// encodeLeft adds why a source is still there. what is how the message begins.
+func encodeLeft(d dict, what string, err error) {
+	why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), what), apps.ErrSourceLeft.Error()+": ")
+	d[keyLeft] = dbus.MakeVariant(text(why))
+	if name := nameOf(err); name != errorFailed {
+		d.put(keyLeftError, name)
+	}
+}
+
+// decodeLeft is the error that encodeLeft has added, nil for none.
+func decodeLeft(d dict, what string) error {
+	why, ok := d[keyLeft].Value().(string)
+	if !ok {
+		return nil
+	}
+	if why == apps.ErrSourceLeft.Error() {
+		return fmt.Errorf("%s%w", what, apps.ErrSourceLeft)
+	}
+	return fmt.Errorf("%s%w: %w", what, apps.ErrSourceLeft, &failure{why, byName(d.text(keyLeftError))})
 }
 
 var errOption = errors.New("an option is of another type than it must be")
