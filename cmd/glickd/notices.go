@@ -17,6 +17,8 @@ import (
 const (
 	// incompleteTime is how long a file that may be on its way must stay as it is before that is told of.
 	incompleteTime = time.Minute
+	// backTime is how soon a bundle that comes back is no news: somebody has undone something.
+	backTime = 10 * time.Minute
 	// manyNotices is how many things of a kind are told of one by one.
 	manyNotices = 3
 )
@@ -38,9 +40,10 @@ type noticer struct {
 	home     string // the user's folder: what is broken in those of all users is for others to mend
 
 	started bool
-	seen    map[identity]bool  // bundles that were there
-	told    map[string]string  // files that were told of as having something wrong, by what
-	waiting map[string]unready // files that may be on their way
+	seen    map[identity]bool      // bundles that were there
+	gone    map[identity]time.Time // that were there until then
+	told    map[string]string      // files that were told of as having something wrong, by what
+	waiting map[string]unready     // files that may be on their way
 }
 
 type unready struct {
@@ -50,13 +53,13 @@ type unready struct {
 
 func newNoticer(o *own, r *reported) *noticer {
 	home, _ := apps.Home() // without one there is nothing in it
-	return &noticer{own: o, reported: r, home: home, told: map[string]string{}, waiting: map[string]unready{}}
+	return &noticer{own: o, reported: r, home: home, gone: map[identity]time.Time{}, told: map[string]string{}, waiting: map[string]unready{}}
 }
 
 // look compares what is in the folders to what was. over are files whose notices say no more what is so; wait is the time after which to look again
 // though nothing has changed, zero for none.
 func (n *noticer) look(now time.Time, list []apps.App, problems []apps.Problem) (show []notice, over []string, wait time.Duration) {
-	show = n.newApps(list)
+	show = n.newApps(now, list)
 	faults, wait := n.faults(now, list, problems)
 	for file, what := range n.told {
 		if f, ok := faults[file]; !ok || f.remember != what {
@@ -89,7 +92,7 @@ func (n *noticer) look(now time.Time, list []apps.App, problems []apps.Problem) 
 }
 
 // newApps tells of applications that somebody has put into a folder while the service ran.
-func (n *noticer) newApps(list []apps.App) (show []notice) {
+func (n *noticer) newApps(now time.Time, list []apps.App) (show []notice) {
 	first := !n.started
 	n.started = true
 	had := map[string]bool{}
@@ -100,7 +103,8 @@ func (n *noticer) newApps(list []apps.App) (show []notice) {
 	var names []string
 	for _, a := range list {
 		i := identityOf(a)
-		if first || n.seen[i] || !a.State.Usable() {
+		_, back := n.gone[i]
+		if first || back || n.seen[i] || !a.State.Usable() {
 			// A damaged one is new when it has been repaired. One whose signature was accepted is not: that was the user.
 			seen[i] = a.State != trust.Damaged
 			continue
@@ -121,6 +125,16 @@ func (n *noticer) newApps(list []apps.App) (show []notice) {
 		}
 		show = append(show, one)
 		names = append(names, nameOf(a))
+	}
+	for i := range n.seen {
+		if _, ok := seen[i]; !ok {
+			n.gone[i] = now
+		}
+	}
+	for i, t := range n.gone {
+		if _, ok := seen[i]; ok || now.Sub(t) > backTime {
+			delete(n.gone, i)
+		}
 	}
 	n.seen = seen
 	n.own.forget()

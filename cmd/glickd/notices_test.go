@@ -91,6 +91,16 @@ func TestNewApplicationsAreTold(t *testing.T) {
 	system.System = true
 	said, _, _ = l.sees([]apps.App{newer, older, third, renamed, system})
 	l.want("one for all users", said)
+	said, _, _ = l.sees([]apps.App{newer, older, third, system})
+	l.want("one less", said)
+	l.now = l.now.Add(backTime)
+	said, _, _ = l.sees([]apps.App{newer, older, third, renamed, system})
+	l.want("undone", said)
+	l.sees([]apps.App{newer, older, third, system})
+	l.now = l.now.Add(backTime + 1)
+	l.sees([]apps.App{newer, older, third, system})
+	said, _, _ = l.sees([]apps.App{newer, older, third, renamed, system})
+	l.want("back after a long time", said, "Sample Installed")
 	var many []apps.App
 	for n := range manyNotices + 2 {
 		many = append(many, sampleApp(fmt.Sprint("x.y.z", n), "1"))
