@@ -90,7 +90,9 @@ func (n *notifier) look(list []apps.App, problems []apps.Problem) {
 
 // run tells until ctx ends.
 func (n *notifier) run(ctx context.Context) {
-	n.bus.conn.Signal(n.signals)
+	heard := make(chan *dbus.Signal, 64)
+	n.bus.conn.Signal(heard)
+	go n.filter(heard)
 	timer := time.NewTimer(0)
 	timer.Stop()
 	defer timer.Stop()
@@ -102,10 +104,7 @@ func (n *notifier) run(ctx context.Context) {
 			return
 		case now = <-n.states:
 		case <-timer.C:
-		case s, ok := <-n.signals:
-			if !ok {
-				return
-			}
+		case s := <-n.signals:
 			n.signal(ctx, s)
 			continue
 		}
@@ -124,6 +123,20 @@ func (n *notifier) run(ctx context.Context) {
 			timer.Reset(wait)
 		}
 		n.listen(ctx, false)
+	}
+}
+
+// filter passes on what run may want to hear, as long as it hears. Anybody can send any number of signals, and the library keeps each of them until
+// it is taken.
+func (n *notifier) filter(heard <-chan *dbus.Signal) {
+	for s := range heard { // until the connection is closed
+		if s.Name != "org.freedesktop.DBus.NameOwnerChanged" && !strings.HasPrefix(s.Name, notifyInterface+".") {
+			continue
+		}
+		select {
+		case n.signals <- s:
+		default:
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +29,8 @@ const (
 	// Most installations at once, of one caller and of all.
 	maxCallerJobs = 4
 	maxJobs       = 16
+	// maxCalls is how many calls wait for their answers at most, of all callers.
+	maxCalls = 512
 	// progressTime is the time between two signals of progress.
 	progressTime = 100 * time.Millisecond
 	// maxKeep is how long an uninstalled file is kept at most.
@@ -64,6 +67,8 @@ type Server struct {
 	jobs   map[job]context.CancelFunc // guarded by jobsMu
 	count  map[string]int             // guarded by jobsMu: of jobs, by caller
 	all    int                        // guarded by jobsMu: sum of them
+
+	calls atomic.Int64 // that have not been answered
 }
 
 // job is an installation that can be cancelled.
@@ -154,15 +159,20 @@ func arguments(description string) map[string]string {
 	return takes
 }
 
-// begin finds out who calls. The library converts what can be converted, a number to a string even; nobody means that.
-func (s *Server) begin(m dbus.Message) (caller string, failed *dbus.Error) {
+// begin finds out who calls; end must be called when the call has been done. The library converts what can be converted, a number to a string even;
+// nobody means that. It also starts a goroutine for each call, so that a caller must not have too many of them wait.
+func (s *Server) begin(m dbus.Message) (caller string, end func(), failed *dbus.Error) {
 	member, _ := m.Headers[dbus.FieldMember].Value().(string)
 	signature, _ := m.Headers[dbus.FieldSignature].Value().(dbus.Signature)
 	if takes := s.takes[member]; signature.String() != takes {
-		return "", invalid("%s takes %q, not %q", member, takes, signature.String())
+		return "", nil, invalid("%s takes %q, not %q", member, takes, signature.String())
 	}
 	caller, _ = m.Headers[dbus.FieldSender].Value().(string)
-	return caller, nil
+	if s.calls.Add(1) > maxCalls {
+		s.calls.Add(-1)
+		return "", nil, dbus.NewError(errorLimits, []any{"too many calls at the same time; wait for one to be answered"})
+	}
+	return caller, func() { s.calls.Add(-1) }, nil
 }
 
 // startJob makes the context of an installation, which ends when its caller leaves, or cancels it. end must be called.
@@ -209,10 +219,11 @@ type methods struct{ s *Server }
 
 func (m *methods) Install(message dbus.Message, file string, options map[string]dbus.Variant) (map[string]dbus.Variant, *dbus.Error) {
 	s := m.s
-	caller, failed := s.begin(message)
+	caller, done, failed := s.begin(message)
 	if failed != nil {
 		return nil, failed
 	}
+	defer done()
 	if failed := checkPath(file); failed != nil {
 		return nil, failed
 	}
@@ -287,10 +298,11 @@ func seldom(f func(done, total int64)) func(done, total int64) {
 }
 
 func (m *methods) Cancel(message dbus.Message, token string) *dbus.Error {
-	caller, failed := m.s.begin(message)
+	caller, done, failed := m.s.begin(message)
 	if failed != nil {
 		return failed
 	}
+	defer done()
 	m.s.jobsMu.Lock()
 	cancel := m.s.jobs[job{caller, token}]
 	m.s.jobsMu.Unlock()
@@ -303,10 +315,11 @@ func (m *methods) Cancel(message dbus.Message, token string) *dbus.Error {
 
 func (m *methods) Uninstall(message dbus.Message, what string, options map[string]dbus.Variant) (map[string]dbus.Variant, string, *dbus.Error) {
 	s := m.s
-	caller, failed := s.begin(message)
+	caller, done, failed := s.begin(message)
 	if failed != nil {
 		return nil, "", failed
 	}
+	defer done()
 	var (
 		sync = true
 		keep uint32
@@ -377,9 +390,11 @@ func find(what string) (apps.App, *dbus.Error) {
 }
 
 func (m *methods) Restore(message dbus.Message, id string) *dbus.Error {
-	if _, failed := m.s.begin(message); failed != nil {
+	_, done, failed := m.s.begin(message)
+	if failed != nil {
 		return failed
 	}
+	defer done()
 	f := m.s.kept.take(id)
 	if f == nil {
 		return encodeError(fmt.Errorf("it is no longer kept: %w", fs.ErrNotExist))
@@ -396,17 +411,21 @@ func (m *methods) Restore(message dbus.Message, id string) *dbus.Error {
 }
 
 func (m *methods) Discard(message dbus.Message, id string) *dbus.Error {
-	if _, failed := m.s.begin(message); failed != nil {
+	_, done, failed := m.s.begin(message)
+	if failed != nil {
 		return failed
 	}
+	defer done()
 	m.s.kept.drop(id)
 	return nil
 }
 
 func (m *methods) List(message dbus.Message) ([]map[string]dbus.Variant, []map[string]dbus.Variant, *dbus.Error) {
-	if _, failed := m.s.begin(message); failed != nil {
+	_, done, failed := m.s.begin(message)
+	if failed != nil {
 		return nil, nil, failed
 	}
+	defer done()
 	list, problems, err := apps.List()
 	if err != nil {
 		return nil, nil, encodeError(err)
@@ -423,9 +442,11 @@ func (m *methods) List(message dbus.Message) ([]map[string]dbus.Variant, []map[s
 }
 
 func (m *methods) Instances(message dbus.Message) ([]map[string]dbus.Variant, *dbus.Error) {
-	if _, failed := m.s.begin(message); failed != nil {
+	_, done, failed := m.s.begin(message)
+	if failed != nil {
 		return nil, failed
 	}
+	defer done()
 	ctx, cancel := context.WithTimeout(m.s.ctx, answerTime)
 	defer cancel()
 	list, err := m.s.o.Instances(ctx)
@@ -440,23 +461,29 @@ func (m *methods) Instances(message dbus.Message) ([]map[string]dbus.Variant, *d
 }
 
 func (m *methods) SetDefault(message dbus.Message, id, version string) *dbus.Error {
-	if failed := m.checkDecision(message, id, version); failed != nil {
+	done, failed := m.beginDecision(message, id, version)
+	if failed != nil {
 		return failed
 	}
+	defer done()
 	return m.decided(id, apps.SetDefault(id, version))
 }
 
 func (m *methods) SetAutostart(message dbus.Message, id string, on bool) *dbus.Error {
-	if failed := m.checkDecision(message, id, ""); failed != nil {
+	done, failed := m.beginDecision(message, id, "")
+	if failed != nil {
 		return failed
 	}
+	defer done()
 	return m.decided(id, apps.SetAutostart(id, on))
 }
 
 func (m *methods) Accept(message dbus.Message, id, what string, options map[string]dbus.Variant) *dbus.Error {
-	if failed := m.checkDecision(message, id, what); failed != nil {
+	done, failed := m.beginDecision(message, id, what)
+	if failed != nil {
 		return failed
 	}
+	defer done()
 	key := trust.Key{Fingerprint: what}
 	d := dict(options)
 	if errors.Join(take(d, optionComment, &key.Comment), take(d, optionType, &key.Type), take(d, optionPublic, &key.Public)) != nil ||
@@ -470,20 +497,21 @@ func (m *methods) Accept(message dbus.Message, id, what string, options map[stri
 }
 
 func (m *methods) Forget(message dbus.Message, id string) *dbus.Error {
-	if failed := m.checkDecision(message, id, ""); failed != nil {
+	done, failed := m.beginDecision(message, id, "")
+	if failed != nil {
 		return failed
 	}
+	defer done()
 	return m.decided(id, apps.Forget(id))
 }
 
-func (m *methods) checkDecision(message dbus.Message, id, what string) *dbus.Error {
-	if _, failed := m.s.begin(message); failed != nil {
-		return failed
-	}
+// beginDecision is begin for what decides about an id.
+func (m *methods) beginDecision(message dbus.Message, id, what string) (end func(), failed *dbus.Error) {
 	if len(id) > maxText || len(what) > maxText {
-		return invalid("an argument is too long")
+		return nil, invalid("an argument is too long")
 	}
-	return nil
+	_, end, failed = m.s.begin(message)
+	return end, failed
 }
 
 // decided answers when something was decided about an id, or err says why not.
@@ -500,9 +528,11 @@ func (m *methods) decided(id string, err error) *dbus.Error {
 }
 
 func (m *methods) Sync(message dbus.Message) *dbus.Error {
-	if _, failed := m.s.begin(message); failed != nil {
+	_, done, failed := m.s.begin(message)
+	if failed != nil {
 		return failed
 	}
+	defer done()
 	if err := m.s.o.Sync(m.s.ctx); err != nil {
 		return encodeError(err)
 	}

@@ -136,6 +136,7 @@ func (p *place) startBus(runtimeDir string) {
 	err = os.WriteFile(config, []byte(`<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:path=`+runtimeDir+`/bus</listen><servicedir>`+services+`</servicedir>
+<limit name="max_replies_per_connection">50000</limit>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>`), 0o600)
 	if err != nil {
 		p.t.Fatal(err)
@@ -972,6 +973,47 @@ func TestHostileCallers(t *testing.T) {
 		if time.Now().After(limit) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// However many calls are sent without waiting for an answer, only so many wait, and the next caller is answered.
+func TestFlood(t *testing.T) {
+	p := newPlace(t)
+	conn, err := Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	hold := make(chan struct{})
+	s, err := Serve(t.Context(), conn, ServerOptions{Sync: func(context.Context) error { <-hold; return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan *dbus.Call, 2*maxCalls)
+	for range 2 * maxCalls {
+		p.object().Go(Interface+".Sync", 0, done)
+	}
+	for range maxCalls {
+		var bus dbus.Error
+		if err := (<-done).Err; !errors.As(err, &bus) || bus.Name != errorLimits {
+			t.Fatal(err)
+		}
+	}
+	close(hold)
+	for range maxCalls {
+		if err := (<-done).Err; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.object().Call(Interface+".List", 0).Err; err != nil {
+		t.Error(err)
+	}
+	limit := time.Now().Add(10 * time.Second)
+	for s.calls.Load() != 0 && time.Now().Before(limit) {
+		time.Sleep(time.Millisecond)
+	}
+	if n := s.calls.Load(); n != 0 {
+		t.Errorf("%d calls are still counted", n)
 	}
 }
 
