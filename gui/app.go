@@ -85,6 +85,7 @@ func (a *application) startup() {
 	a.SetAccelsForAction("app.quit", []string{"<Control>q"})
 	a.SetAccelsForAction("app.preferences", []string{"<Control>comma"})
 	a.SetAccelsForAction("window.close", []string{"<Control>w"})
+	a.SetAccelsForAction("win.undo", []string{"<Control>z"})
 	a.SetAccelsForAction("win.show-help-overlay", []string{"<Control>question"})
 }
 

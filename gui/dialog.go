@@ -31,7 +31,30 @@ func showCause(parent *gtk.Window, c state.Cause) {
 	detail.SetText(c.Detail)
 	object[*gtk.ScrolledWindow](b, "scroller").SetVisible(c.Detail != "")
 	dialog.SetTransientFor(parent)
+	presentDialog(dialog)
+}
+
+// presentDialog shows a dialog. The focus is on its default answer and not on what comes first: Enter and a look at the focus say the same.
+func presentDialog(dialog *gtk.Window) {
+	nameButtons(&dialog.Widget)
 	dialog.Present()
+	if def := dialog.DefaultWidget(); def != nil {
+		gtk.BaseWidget(def).GrabFocus()
+	}
+}
+
+// nameButtons mends what assistive technology reads for the buttons that a dialog makes of its answers: GTK 4.8 has their names twice, once with the
+// underscore.
+func nameButtons(w *gtk.Widget) {
+	for child := w.FirstChild(); child != nil; {
+		base := gtk.BaseWidget(child)
+		if button, ok := child.(*gtk.Button); ok && button.Label() != "" {
+			button.ResetProperty(gtk.AccessiblePropertyLabel)
+		} else {
+			nameButtons(base)
+		}
+		child = base.NextSibling()
+	}
 }
 
 // ask asks a question, and calls answered when there is an answer. Closing the dialog is no.
@@ -44,9 +67,5 @@ func ask(parent *gtk.Window, q state.Question, answered func(yes bool)) {
 	object[*gtk.Expander](b, "question_expander").SetVisible(q.Detail != "")
 	dialog.Connect("response", func(response string) { answered(response == "yes") })
 	dialog.SetTransientFor(parent)
-	dialog.Present()
-	// Not on what comes first: Enter and a look at the focus must both say the safe answer.
-	if no := dialog.DefaultWidget(); no != nil {
-		gtk.BaseWidget(no).GrabFocus()
-	}
+	presentDialog(dialog)
 }

@@ -164,7 +164,7 @@ func onEscape(w *gtk.Widget, f func()) {
 func toast(overlay *adw.ToastOverlay, text, action string) *adw.Toast {
 	t := adw.NewToast(glib.MarkupEscapeText(text, -1))
 	if action != "" {
-		t.SetButtonLabel(tr.T("_Undo"))
+		t.SetButtonLabel(tr.T("U_ndo")) // not the mnemonic of Uninstall and Update, which are there at the same time
 		t.SetActionName(action)
 		t.SetTimeout(10)
 	}

@@ -78,6 +78,9 @@ func start(t *testing.T, kind desk.Kind) *session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		for _, w := range s.Warnings("glick-gui") {
+			t.Errorf("glick-gui warns: %s", w)
+		}
 		if t.Failed() {
 			picture := filepath.Join(pictures(), strings.ReplaceAll(t.Name(), "/", "-")+".png")
 			if err := s.Screenshot(picture); err == nil {

@@ -296,6 +296,24 @@ func Until(timeout time.Duration, what string, ask func() (bool, error)) error {
 	}
 }
 
+// Warnings lists what GLib and GTK have complained of in a program of the session, whoever started it.
+func (s *Session) Warnings(program string) []string {
+	logs, _ := filepath.Glob(filepath.Join(s.dir, "*.log"))
+	var found []string
+	for _, log := range logs {
+		data, err := os.ReadFile(log)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, "("+program+":") && (strings.Contains(line, "-WARNING **") || strings.Contains(line, "-CRITICAL **")) {
+				found = append(found, strings.TrimSpace(line))
+			}
+		}
+	}
+	return found
+}
+
 // Eval runs JavaScript inside GNOME Shell and returns its value as JSON.
 func (s *Session) Eval(script string) (string, error) {
 	var ok bool
