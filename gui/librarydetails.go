@@ -86,12 +86,9 @@ func (p *detailsPage) show(a state.App) {
 	p.remove.ConnectClicked(func() { p.w.askUninstall(p.app.Key, "") })
 	for _, button := range []*gtk.Button{p.open, p.remove} {
 		button.AddCSSClass("pill")
-		child := gtk.NewFlowBoxChild()
-		child.SetFocusable(false)
-		child.SetChild(button)
-		buttons.Insert(child, -1)
 	}
-	onDelete(&p.page.Widget, func() { p.w.askUninstall(p.app.Key, "") })
+	flow(buttons, p.open, tr.T("Open"))
+	flow(buttons, p.remove, tr.T("Uninstall…"))
 	p.content.Append(p.page)
 	p.app = a
 	p.render()
@@ -101,7 +98,7 @@ func (p *detailsPage) show(a state.App) {
 	}
 }
 
-// onDelete calls f when the Delete key is pressed.
+// onDelete calls f when the Delete key is pressed and no text wanted it.
 func onDelete(w *gtk.Widget, f func()) {
 	keys := gtk.NewEventControllerKey()
 	keys.ConnectKeyPressed(func(keyval, _ uint, mods gdk.ModifierType) bool {
@@ -264,12 +261,18 @@ func (p *detailsPage) renderFault(v state.DetailsView) {
 		}
 		action := b.Action
 		button.ConnectClicked(func() { p.act(action) })
-		child := gtk.NewFlowBoxChild()
-		child.SetFocusable(false)
-		child.SetChild(button)
-		box.Insert(child, -1)
+		flow(box, button, withoutMnemonic(b.Label))
 	}
 	g.add(box)
+}
+
+// flow appends a button to a box that breaks its line when it is narrow. Only the button takes the focus.
+func flow(box *gtk.FlowBox, button *gtk.Button, name string) {
+	child := gtk.NewFlowBoxChild()
+	child.SetFocusable(false)
+	child.SetChild(button)
+	describe(&child.Widget, name)
+	box.Insert(child, -1)
 }
 
 // act does what can be done about a file that cannot be used.
@@ -300,6 +303,7 @@ func (p *detailsPage) act(action state.Action) {
 
 func (p *detailsPage) renderVersions(v state.DetailsView) {
 	g := p.groups["versions"]
+	focused := g.FocusChild() != nil
 	g.clear()
 	var first *gtk.CheckButton
 	for _, version := range v.Versions {
@@ -316,7 +320,6 @@ func (p *detailsPage) renderVersions(v state.DetailsView) {
 				radio.SetGroup(first)
 			}
 			radio.SetActive(version.Used)
-			describe(&radio.Widget, tr.F("Use version {version}", "version", version.Title))
 			radio.ConnectToggled(func() {
 				if radio.Active() && !version.Used {
 					p.choose(version)
@@ -337,6 +340,9 @@ func (p *detailsPage) renderVersions(v state.DetailsView) {
 				tr.F("Uninstall version {version}", "version", version.Title), func() { p.w.askUninstall(p.app.Key, version.File) }))
 		}
 		g.add(row)
+		if focused && version.Used {
+			row.GrabFocus()
+		}
 	}
 }
 

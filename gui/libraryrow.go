@@ -98,7 +98,8 @@ func newLibraryRow(w *libraryWindow) *libraryRow {
 		l.SetLines(2)
 		l.SetEllipsize(pango.EllipsizeEnd)
 	}
-	r.facts.SetLines(3)
+	r.facts.SetLines(-1) // they are short, and none may be lost
+	r.facts.SetEllipsize(pango.EllipsizeNone)
 	r.title.AddCSSClass("heading")
 	for _, l := range []*gtk.Label{r.running, r.facts, r.fault} {
 		l.AddCSSClass("caption")

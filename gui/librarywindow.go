@@ -38,7 +38,7 @@ type libraryWindow struct {
 
 	window   *adw.ApplicationWindow
 	toasts   *adw.ToastOverlay
-	leaflet  *adw.Leaflet
+	pages    *gtk.Stack
 	views    *adw.ViewStack
 	stack    *gtk.Stack
 	page     *adw.StatusPage
@@ -69,7 +69,7 @@ func newLibraryWindow(app *application) *libraryWindow {
 		app:      app,
 		window:   object[*adw.ApplicationWindow](b, "window"),
 		toasts:   object[*adw.ToastOverlay](b, "toasts"),
-		leaflet:  object[*adw.Leaflet](b, "leaflet"),
+		pages:    object[*gtk.Stack](b, "pages"),
 		views:    object[*adw.ViewStack](b, "views"),
 		stack:    object[*gtk.Stack](b, "stack"),
 		page:     object[*adw.StatusPage](b, "page"),
@@ -97,6 +97,7 @@ func newLibraryWindow(app *application) *libraryWindow {
 		return false
 	})
 	w.pageOpen.SetChild(gtk.NewLabelWithMnemonic(tr.T("_Open a Bundle…")))
+	describe(&w.pageOpen.Widget, tr.T("Open a Bundle"))
 	w.connectList()
 	w.connectSearch(object[*gtk.Box](b, "main"))
 	w.connectActions()
@@ -111,8 +112,8 @@ func newLibraryWindow(app *application) *libraryWindow {
 			w.storage.show()
 		}
 	})
-	w.leaflet.NotifyProperty("visible-child", func() {
-		if w.leaflet.VisibleChildName() == "main" {
+	w.pages.NotifyProperty("visible-child", func() {
+		if w.pages.VisibleChildName() == "main" {
 			w.details.close()
 			if w.views.VisibleChildName() == "applications" {
 				w.list.GrabFocus() // to the row from which it was left
@@ -120,6 +121,11 @@ func newLibraryWindow(app *application) *libraryWindow {
 		}
 	})
 	onEscape(&w.window.Widget, w.escape)
+	onDelete(&w.window.Widget, func() {
+		if w.pages.VisibleChildName() == "details" {
+			w.askUninstall(w.details.app.Key, "")
+		}
+	})
 	onDrop(&w.window.Widget, func(path string) bool {
 		app.openBundle(path)
 		return true
@@ -144,14 +150,14 @@ const firstPicture = 60 * time.Millisecond
 
 // escape goes one step back: out of the details, out of the search.
 func (w *libraryWindow) escape() {
-	if w.leaflet.VisibleChildName() == "details" {
+	if w.pages.VisibleChildName() == "details" {
 		w.back()
 		return
 	}
 	w.bar.SetSearchMode(false)
 }
 
-func (w *libraryWindow) back() { w.leaflet.SetVisibleChildName("main") }
+func (w *libraryWindow) back() { w.pages.SetVisibleChildName("main") }
 
 func (w *libraryWindow) connectSearch(main *gtk.Box) {
 	w.bar.ConnectEntry(w.search)
@@ -175,7 +181,7 @@ func (w *libraryWindow) connectActions() {
 		w.window.AddAction(a)
 	}
 	action("search", func() {
-		if w.leaflet.VisibleChildName() == "main" {
+		if w.pages.VisibleChildName() == "main" {
 			w.views.SetVisibleChildName("applications")
 			w.bar.SetSearchMode(true)
 			w.search.GrabFocus()
@@ -376,7 +382,7 @@ func (w *libraryWindow) start(file, name string) {
 func (w *libraryWindow) open(key string) {
 	if a, ok := w.model.App(key); ok {
 		w.details.show(a)
-		w.leaflet.SetVisibleChildName("details")
+		w.pages.SetVisibleChildName("details")
 	}
 }
 

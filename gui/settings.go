@@ -8,10 +8,15 @@ import (
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 )
 
-// settings are what is remembered from one time to the next, nil when the schema is not installed: GLib would end the program.
+// settings are what is remembered from one time to the next, nil when the schema is not installed, or that of an older version: GLib
+// would end the program.
 func settings() *gio.Settings {
 	source := gio.SettingsSchemaSourceGetDefault()
-	if source == nil || source.Lookup(AppID, true) == nil {
+	if source == nil {
+		return nil
+	}
+	schema := source.Lookup(AppID, true)
+	if schema == nil || !schema.HasKey("double-click") || !schema.HasKey("install-mode") || !schema.HasKey("library-sort") {
 		return nil
 	}
 	return gio.NewSettings(AppID)

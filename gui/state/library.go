@@ -265,10 +265,11 @@ func (l Library) row(a App) LibraryRow {
 
 // joinFacts puts short facts on one line. The parts of a fact stay together when the line is broken.
 func joinFacts(parts []string) string {
+	whole := make([]string, len(parts))
 	for i, p := range parts {
-		parts[i] = strings.ReplaceAll(p, " ", "\u00a0")
+		whole[i] = strings.ReplaceAll(p, " ", "\u00a0")
 	}
-	return strings.Join(parts, " · ")
+	return strings.Join(whole, " · ")
 }
 
 // fault says in a few words why a file cannot be used.

@@ -100,6 +100,9 @@ func TestLibraryRow(t *testing.T) {
 	if got, want := plain(meadow.Text), "2.0 · 300 bytes · 2 versions · Used yesterday"; got != want {
 		t.Errorf("the row says %q, want %q", got, want)
 	}
+	if want := "Meadow, 2.0, 300 bytes, 2 versions, Used yesterday"; meadow.Spoken != want {
+		t.Errorf("the row is read as %q, want %q", meadow.Spoken, want)
+	}
 	if !strings.HasSuffix(meadow.File, "Meadow-2.0.bundle") {
 		t.Errorf("the row is of %s, not of the version in use", meadow.File)
 	}
