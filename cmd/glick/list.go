@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -71,9 +70,7 @@ func printListJSON(w io.Writer, list []apps.App) error {
 			a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default, a.Autostart, a.State.String(), a.Key.Fingerprint, a.Origin.URL,
 		})
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(out)
+	return printJSON(w, out)
 }
 
 func printList(w io.Writer, list []apps.App) error {

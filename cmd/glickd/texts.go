@@ -54,11 +54,11 @@ func addedText(a apps.App) (summary, body string) {
 }
 
 func severalText(list []string) (summary, body string) {
-	return tr.T("Several Applications Installed"), strings.Join(list, ", ")
+	return tr.T("Several Applications Installed"), tr.List(list)
 }
 
 func severalBadText(list []string) (summary, body string) {
-	return tr.T("Several Files Cannot Be Used"), strings.Join(list, ", ")
+	return tr.T("Several Files Cannot Be Used"), tr.List(list)
 }
 
 func changedText(a apps.App) (summary, body string) {

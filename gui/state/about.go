@@ -106,7 +106,7 @@ func listed(names []string) string {
 		out = append(out, Clean(n, maxSmall))
 	}
 	// Translators: between the items of a list.
-	s := strings.Join(out, tr.T(", "))
+	s := tr.List(out)
 	if more := len(names) - len(out); more > 0 {
 		return tr.N("{names} and {n} more", "{names} and {n} more", more, "names", s, "n", strconv.Itoa(more))
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/tr"
@@ -78,12 +79,12 @@ func joinSentences(sentences ...string) string {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
 		}
-		if !strings.HasSuffix(s, ".") {
+		if last, _ := utf8.DecodeLastRuneInString(s); !strings.ContainsRune(".!?…。！？", last) {
 			s += "."
 		}
 		out = append(out, s)
 	}
-	return strings.Join(out, " ")
+	return tr.Sentences(out...)
 }
 
 // foreignText is for a file of another program, of a format by package bundle's name.

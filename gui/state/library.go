@@ -259,7 +259,7 @@ func (l Library) row(a App) LibraryRow {
 	if r.Fault != "" {
 		spoken = append(spoken, r.Fault)
 	}
-	r.Spoken = strings.Join(spoken, ", ")
+	r.Spoken = tr.List(spoken)
 	return r
 }
 

@@ -290,7 +290,7 @@ func (a AppAdd) row() Row {
 		}
 	}
 	n := len(names)
-	r := Row{Text: strings.Join(names[:min(n, most)], ", ")}
+	r := Row{Text: tr.List(names[:min(n, most)])}
 	if more := n - most; more > 0 {
 		r.Text = tr.N("{names} and {n} more", "{names} and {n} more", more, "names", r.Text, "n", itoa(more))
 	}
@@ -454,10 +454,9 @@ type TrustQuestion struct{ Heading, Body, Detail, Accept string }
 func AskTrust(f AppFile) TrustQuestion {
 	q := TrustQuestion{
 		Heading: tr.F("Trust the New Signature of {name}?", "name", f.title()),
-		Body: tr.T("Whoever signed this version will be able to update the application, and it can read and change your files. " +
-			"Trust it only if you know from its maker that the key has changed."),
-		Detail: f.Fingerprint,
-		Accept: tr.T("_Trust"),
+		Body:    tr.T("Whoever signed this version will be able to update the application, and it can read and change your files. Trust it only if you know from its maker that the key has changed."),
+		Detail:  f.Fingerprint,
+		Accept:  tr.T("_Trust"),
 	}
 	if f.Fingerprint == "" {
 		q.Heading = tr.F("Use {name} Without a Signature?", "name", f.title())

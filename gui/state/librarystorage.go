@@ -126,7 +126,7 @@ func (s Storage) View() StorageView {
 		v.Parts = append(v.Parts, StoragePart{Fraction: fraction, Color: -1})
 		spoken = append(spoken, tr.F("others {percent} %", "percent", itoa(int(100*fraction+0.5))))
 	}
-	v.Spoken = strings.Join(spoken, ", ")
+	v.Spoken = tr.List(spoken)
 	for _, g := range s.Facts.Groups {
 		v.Groups = append(v.Groups, g.row(titles))
 	}
@@ -169,9 +169,9 @@ func (g StorageGroup) row(titles map[string]string) Row {
 	for _, k := range g.Keys {
 		names = append(names, titles[k])
 	}
-	r := Row{ID: strings.Join(g.Keys, " "), Icon: "emblem-shared-symbolic", Title: strings.Join(names, ", ")}
+	r := Row{ID: strings.Join(g.Keys, " "), Icon: "emblem-shared-symbolic", Title: tr.List(names)}
 	if more := len(names) - most; more > 1 {
-		r.Title = tr.N("{names} and {n} more", "{names} and {n} more", more, "names", strings.Join(names[:most], ", "), "n", itoa(more))
+		r.Title = tr.N("{names} and {n} more", "{names} and {n} more", more, "names", tr.List(names[:most]), "n", itoa(more))
 	}
 	example := Clean(g.Example, maxSmall)
 	switch {

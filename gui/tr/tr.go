@@ -43,6 +43,28 @@ func N(one, many string, n int, pairs ...string) string {
 	return Fill(current.Plural(one, many, n), pairs...)
 }
 
+// List says several things one after the other.
+func List(things []string) string {
+	// Translators: what is between the parts of a list.
+	return strings.Join(things, T(", "))
+}
+
+// Sentences puts whole sentences behind each other.
+func Sentences(all ...string) string {
+	text := ""
+	for _, s := range all {
+		switch {
+		case s == "":
+		case text == "":
+			text = s
+		default:
+			// Translators: two sentences; some languages want nothing between them.
+			text = F("{before} {after}", "before", text, "after", s)
+		}
+	}
+	return text
+}
+
 // Fill puts the values into a message that is translated already. All names are replaced in one pass, so a value that itself looks
 // like {name} stays as it is.
 func Fill(msg string, pairs ...string) string {

@@ -17,6 +17,7 @@ import (
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/state"
+	"glick.org/glick/gui/tr"
 	"glick.org/glick/runtime/doctor"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
@@ -146,7 +147,7 @@ func (p program) lacks(prefix string, names map[string]bool, h host) []state.Lac
 		}
 	}
 	if len(missing) > 0 {
-		lacks = append(lacks, state.Lack{Kind: state.LackLibraries, Detail: strings.Join(missing, ", ")})
+		lacks = append(lacks, state.Lack{Kind: state.LackLibraries, Detail: tr.List(missing)})
 	}
 	return lacks
 }
