@@ -9,6 +9,7 @@ import (
 
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
+	"glick.org/glick/xdgexport/sessionbus"
 )
 
 func newAutostartCommand() *cobra.Command {
@@ -23,7 +24,7 @@ func newAutostartCommand() *cobra.Command {
 		Args: wantArgs(1, 1, "the id of the application"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := args[0]
-			if err := apps.SetAutostart(id, !off); err != nil {
+			if err := sessionbus.SetAutostart(id, !off); err != nil {
 				return err
 			}
 			if err := xdgexport.Refresh(cmd.Context()); err != nil || off {
