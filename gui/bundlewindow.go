@@ -82,9 +82,8 @@ type bundleWindow struct {
 	cancelTask context.CancelFunc // nil when no task can be cancelled
 	closed     bool
 	loaded     bool
-	flying     bool // the icon is on its way into the folder
-	carried    bool // by hand
-	first      state.Action
+	flying     bool   // the icon is on its way into the folder
+	carried    bool   // by hand
 	movedFrom  string // where the file was before it was installed by moving it; "" when it was not
 	remember   func() // the size of the window
 }
@@ -252,10 +251,6 @@ func (w *bundleWindow) arrived(icon *image.NRGBA, ev state.Event) {
 	}
 	if _, ok := ev.(state.Loaded); ok && !w.closed {
 		go func() { _ = work.Watch(w.ctx, func() { inMain(w.refresh) }) }()
-		// What opening a bundle does at once, if the person wants so, happens where it can be seen.
-		if w.first != state.NoAction {
-			w.send(state.Pressed{Action: w.first})
-		}
 	}
 }
 

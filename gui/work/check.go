@@ -10,9 +10,18 @@ import (
 	"glick.org/glick/xdgexport/apps"
 )
 
+// checking is held by the one check that runs: several at once would only take the disk and the processors from each other, and from the windows.
+var checking = make(chan struct{}, 1)
+
 // Check reads a whole bundle and compares it with its digests. progress is called with uncompressed bytes. It ends early, with
 // ctx's error, when ctx does.
 func Check(ctx context.Context, file string, progress func(done, total int64)) error {
+	select {
+	case checking <- struct{}{}:
+		defer func() { <-checking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	f, size, err := open(file)
 	if err != nil {
 		return fmt.Errorf("cannot open %s: %w", file, err)
