@@ -76,7 +76,7 @@ func (m Model) addsRows() []Row {
 		add("types", "text-x-generic-symbolic", tr.T("Opens files"), listed(a.Types))
 	}
 	if n := len(a.Schemes); n > 0 {
-		add("schemes", "insert-link-symbolic", tr.T("Opens links"), listed(a.Schemes))
+		add("schemes", "web-browser-symbolic", tr.T("Opens links"), listed(a.Schemes))
 	}
 	if n := len(a.Commands); n > 0 {
 		add("commands", "utilities-terminal-symbolic", tr.N("A command for the terminal", "{n} commands for the terminal", n, "n", strconv.Itoa(n)), listed(a.Commands))
