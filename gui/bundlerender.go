@@ -3,6 +3,7 @@
 package gui
 
 import (
+	"math"
 	"slices"
 
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
@@ -233,6 +234,28 @@ func (w *bundleWindow) addPicture(p work.Picture) {
 	}
 	w.carousel.Append(box)
 	w.gallery.SetVisible(true)
+	w.pager.SetVisible(w.carousel.NPages() > 1)
+	w.renderPager()
+}
+
+// connectPager lets the pictures be turned without a pointer that can swipe.
+func (w *bundleWindow) connectPager() {
+	turn := func(by int) {
+		if to := w.page() + by; to >= 0 && to < int(w.carousel.NPages()) {
+			w.carousel.ScrollTo(w.carousel.NthPage(uint(to)), w.animated())
+		}
+	}
+	w.previous.ConnectClicked(func() { turn(-1) })
+	w.next.ConnectClicked(func() { turn(1) })
+	w.carousel.ConnectPageChanged(func(uint) { w.renderPager() })
+}
+
+// page is the picture that is shown, from 0.
+func (w *bundleWindow) page() int { return int(math.Round(w.carousel.Position())) }
+
+func (w *bundleWindow) renderPager() {
+	w.previous.SetSensitive(w.page() > 0)
+	w.next.SetSensitive(w.page() < int(w.carousel.NPages())-1)
 }
 
 // factList shows facts in a list and changes with them.

@@ -62,6 +62,8 @@ type bundleWindow struct {
 	sourceSwitch          *gtk.Switch
 	gallery               *gtk.Box
 	carousel              *adw.Carousel
+	pager                 *gtk.Box
+	previous, next        *gtk.Button
 	aboutBox, aboutTexts  *gtk.Box
 	addsBox               *gtk.Box
 	links                 *gtk.ListBox
@@ -116,6 +118,9 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 		sourceSwitch:    object[*gtk.Switch](b, "source_switch"),
 		gallery:         object[*gtk.Box](b, "gallery"),
 		carousel:        object[*adw.Carousel](b, "carousel"),
+		pager:           object[*gtk.Box](b, "pager"),
+		previous:        object[*gtk.Button](b, "previous"),
+		next:            object[*gtk.Button](b, "next"),
 		aboutBox:        object[*gtk.Box](b, "about"),
 		aboutTexts:      object[*gtk.Box](b, "about_texts"),
 		addsBox:         object[*gtk.Box](b, "adds_box"),
@@ -148,6 +153,7 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 		w.window.AddAction(a)
 	}
 	w.sourceSwitch.NotifyProperty("active", func() { w.send(state.MoveChosen{Move: !w.sourceSwitch.Active()}) })
+	w.connectPager()
 	w.titleWhenScrolled(object[*gtk.ScrolledWindow](b, "scroller"))
 	w.connectDrag()
 	w.render()
