@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -38,7 +39,10 @@ func run() error {
 	if *bundles != "" {
 		return makeAll(*bundles, list, stub)
 	}
-	return fmt.Errorf("say where to")
+	if flag.NArg() != 1 {
+		return errors.New("say in which folder to put the pictures")
+	}
+	return pictures(flag.Arg(0), stub)
 }
 
 func makeAll(dir string, list []example, stub []byte) error {
