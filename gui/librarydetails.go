@@ -9,7 +9,6 @@ import (
 
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
-	"github.com/diamondburned/gotk4/pkg/gio/v2"
 	"github.com/diamondburned/gotk4/pkg/glib/v2"
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 
@@ -135,13 +134,6 @@ func (p *detailsPage) read() {
 		inMain(func() {
 			if ctx.Err() != nil || p.page == nil {
 				return
-			}
-			for _, add := range facts.Adds {
-				if add.Kind == state.AddType {
-					for i, t := range add.Names {
-						add.Names[i] = gio.ContentTypeGetDescription(t)
-					}
-				}
 			}
 			p.facts = facts
 			setIcon(p.icon, icon)

@@ -162,9 +162,7 @@ func TestLibraryFaults(t *testing.T) {
 func TestDetails(t *testing.T) {
 	l := shelf()
 	meadow, _ := l.App("org.example.Meadow")
-	facts := AppFacts{File: meadow.Current().File, Loaded: true, Summary: "Notes", Developer: "Ann", Adds: []AppAdd{
-		{AddCommand, []string{"meadow", "meadow-tool"}}, {AddType, make([]string, 30)},
-	}, Data: []DataFolder{{DataFiles, "/home/ann/.local/share/org.example.Meadow", "~/.local/share/org.example.Meadow", 2000, false}}}
+	facts := AppFacts{File: meadow.Current().File, Loaded: true, Summary: "Notes", Developer: "Ann", Adds: &Adds{Commands: []string{"meadow", "meadow-tool"}}, Data: []DataFolder{{DataFiles, "/home/ann/.local/share/org.example.Meadow", "~/.local/share/org.example.Meadow", 2000, false}}}
 	v := l.Details(meadow, facts)
 	if v.Summary != "Notes" || !strings.Contains(v.Byline, "Ann") || len(v.Data) != 1 || !v.CanOpen || !v.CanUninstall {
 		t.Errorf("the page shows %+v", v)

@@ -3,9 +3,9 @@
 package state
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/tr"
@@ -21,31 +21,12 @@ type AppFacts struct {
 	Developer, License string
 	Prefix, Arch       string
 	Slices             int
-	Unpacked           int64 // of all contents, in bytes
-	Adds               []AppAdd
+	Unpacked           int64     // of all contents, in bytes
+	Adds               *Adds     // nil when not known
+	Since              time.Time // when the id was seen first; zero when not known
 	Data               []DataFolder
 	// Elsewhere says that the application is installed in another way as well, and uses the same data.
 	Elsewhere bool
-}
-
-// AddKind is a kind of thing that an application shows to the desktop.
-type AddKind int
-
-// The kinds, in the order in which they are told.
-const (
-	AddEntry AddKind = iota
-	AddType
-	AddScheme
-	AddCommand
-	AddService
-	AddSearch
-	AddFont
-)
-
-// AppAdd is what an application adds to the desktop of one kind.
-type AppAdd struct {
-	Kind  AddKind
-	Names []string // as people know them; may be hostile
 }
 
 // DataKind is what a folder of data is for.
@@ -132,11 +113,7 @@ func (l Library) Details(a App, facts AppFacts) DetailsView {
 		}
 	}
 	v.Facts = l.facts(a, facts)
-	for _, add := range facts.Adds {
-		if r := add.row(); r.Text != "" {
-			v.Adds = append(v.Adds, r)
-		}
-	}
+	v.Adds = Model{Adds: facts.Adds}.addsRows()
 	v.Data, v.DataText = dataRows(facts)
 	v.Details = fileDetails(f, facts)
 	return v
@@ -215,10 +192,10 @@ func (l Library) facts(a App, facts AppFacts) []Row {
 	f := a.Current()
 	var rows []Row
 	if f.Err == nil {
-		rows = append(rows, f.trustRow())
+		rows = append(rows, f.trustRow(facts.Since))
 	}
 	if f.Origin != "" {
-		rows = append(rows, libraryOrigin(f.Origin))
+		rows = append(rows, originRow(f.Origin))
 	}
 	used := Row{ID: "used", Icon: "document-open-recent-symbolic", Title: tr.T("Last use")}
 	switch {
@@ -240,77 +217,10 @@ func (l Library) facts(a App, facts AppFacts) []Row {
 	return append(rows, file)
 }
 
-func (f AppFile) trustRow() Row {
-	r := Row{ID: "trust", Icon: "emblem-ok-symbolic", Tone: Good}
-	signer := Clean(f.Signer, maxSmall)
-	switch f.Trust {
-	case trust.Verified:
-		r.Title = tr.T("Signed by the same maker as before")
-		r.Text = tr.T("You have seen this signature earlier.")
-		if signer != "" {
-			r.Text = tr.F("By “{name}”, as you call that key.", "name", signer)
-		}
-	case trust.FirstSeen:
-		r.Tone, r.Icon = Plain, "avatar-default-symbolic"
-		r.Title = tr.T("Signed, by a maker that is new here")
-		r.Text = tr.T("Nobody vouches for the name. Updates must have the same signature.")
-	case trust.Unsigned:
-		r.Tone, r.Icon = Plain, "dialog-question-symbolic"
-		r.Title = tr.T("Not signed")
-		r.Text = tr.T("Nobody can tell who made it, nor whether an update is by the same maker.")
-	case trust.Changed:
-		r.Tone, r.Icon = Bad, "dialog-warning-symbolic"
-		r.Title = f.fault()
-	case trust.Damaged:
-		r.Tone, r.Icon = Bad, "dialog-warning-symbolic"
-		r.Title = tr.T("The signature does not fit the file")
-	default:
-		r.Tone, r.Icon = Plain, "dialog-question-symbolic"
-		r.Title = tr.T("The signature has not been checked yet")
-	}
-	return r
-}
-
-// libraryOrigin shows the site first: it is the part of an address that matters.
-func libraryOrigin(address string) Row {
-	r := Row{ID: "origin", Icon: "folder-download-symbolic", Title: tr.T("Downloaded"), Text: Clean(address, 300)}
-	if u, err := url.Parse(address); err == nil && u.Host != "" {
-		r.Title = tr.F("Downloaded from {site}", "site", Clean(u.Host, maxSmall))
-	}
-	return r
-}
-
-// row tells of one kind.
-func (a AppAdd) row() Row {
-	const most = 12
-	var names []string
-	for _, n := range a.Names {
-		if n = Clean(n, maxSmall); n != "" {
-			names = append(names, n)
-		}
-	}
-	n := len(names)
-	r := Row{Text: tr.List(names[:min(n, most)])}
-	if more := n - most; more > 0 {
-		r.Text = tr.N("{names} and {n} more", "{names} and {n} more", more, "names", r.Text, "n", itoa(more))
-	}
-	switch a.Kind {
-	case AddEntry:
-		r.ID, r.Icon, r.Title = "entry", "view-app-grid-symbolic", tr.N("Menu entry", "Menu entries", n)
-	case AddType:
-		r.ID, r.Icon, r.Title = "type", "text-x-generic-symbolic", tr.T("Opens files of these types")
-	case AddScheme:
-		r.ID, r.Icon, r.Title = "scheme", "insert-link-symbolic", tr.T("Opens links")
-	case AddCommand:
-		r.ID, r.Icon, r.Title = "command", "utilities-terminal-symbolic", tr.N("Command in the terminal", "Commands in the terminal", n)
-	case AddService:
-		r.ID, r.Icon, r.Title = "service", "system-run-symbolic", tr.T("Can be started by other programs")
-	case AddSearch:
-		r.ID, r.Icon, r.Title = "search", "system-search-symbolic", tr.T("Can answer searches in the overview")
-	case AddFont:
-		r.ID, r.Icon, r.Title = "font", "font-x-generic-symbolic", tr.N("Font", "Fonts", n)
-	}
-	return r
+// trustRow says who made it, in the words of the bundle window.
+func (f AppFile) trustRow(since time.Time) Row {
+	key := trust.Key{Fingerprint: f.Fingerprint, Comment: f.Signer}
+	return Model{Related: true, Identity: Identity{Name: f.title()}, Trust: Trust{State: f.Trust, Key: key, Since: since}}.trustRow()
 }
 
 func (d DataFolder) title() string {

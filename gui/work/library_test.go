@@ -79,13 +79,9 @@ func TestFacts(t *testing.T) {
 	if facts.File != file || !facts.Loaded || facts.Elsewhere {
 		t.Errorf("facts are %+v", facts)
 	}
-	got := map[state.AddKind][]string{}
-	for _, a := range facts.Adds {
-		got[a.Kind] = a.Names
-	}
-	if !slices.Equal(got[state.AddEntry], []string{"Sample"}) || !slices.Equal(got[state.AddType], []string{"application/x-sample"}) ||
-		!slices.Equal(got[state.AddService], []string{sampleID}) {
-		t.Errorf("it adds %v", got)
+	if a := facts.Adds; a == nil || !slices.Equal(a.Entries, []string{"Sample"}) || !slices.Equal(a.Types, []string{"Sample"}) ||
+		!slices.Equal(a.Services, []string{sampleID}) {
+		t.Errorf("it adds %+v", a)
 	}
 }
 
