@@ -6,6 +6,8 @@ import (
 	_ "embed" // ui
 	"strings"
 
+	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
+	"github.com/diamondburned/gotk4/pkg/gdk/v4"
 	"github.com/diamondburned/gotk4/pkg/glib/v2"
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 
@@ -67,5 +69,64 @@ func ask(parent *gtk.Window, q state.Question, answered func(yes bool)) {
 	object[*gtk.Expander](b, "question_expander").SetVisible(q.Detail != "")
 	dialog.Connect("response", func(response string) { answered(response == "yes") })
 	dialog.SetTransientFor(parent)
+	guardFocus(dialog, q.No)
 	presentDialog(dialog)
+}
+
+// guardFocus keeps the focus on the safe answer until the person moves it: a dialog has its answers twice, side by side and one below the other, and when it
+// changes from one to the other the focus goes to the first, which is the other answer.
+func guardFocus(dialog *gtk.Window, safe string) {
+	moved := false
+	keys := gtk.NewEventControllerKey()
+	keys.SetPropagationPhase(gtk.PhaseCapture)
+	keys.ConnectKeyPressed(func(uint, uint, gdk.ModifierType) bool {
+		moved = true
+		return false
+	})
+	dialog.AddController(keys)
+	click := gtk.NewGestureClick()
+	click.SetPropagationPhase(gtk.PhaseCapture)
+	click.ConnectPressed(func(int, float64, float64) { moved = true })
+	dialog.AddController(click)
+	back := func() {
+		if moved || !dialog.Mapped() {
+			return
+		}
+		if b := mappedButton(&dialog.Widget, safe); b != nil && !b.HasFocus() {
+			b.GrabFocus()
+		}
+	}
+	dialog.NotifyProperty("focus-widget", func() { inMain(back) })
+}
+
+// shown says whether a widget has a place in what is seen: of the two rows of answers, the other one is on its way out or has no size.
+func shown(w *gtk.Widget) bool {
+	for p := gtk.BaseWidget(w.Parent()); p != nil; {
+		squeezer, ok := p.Cast().(*adw.Squeezer)
+		if ok {
+			child := squeezer.VisibleChild()
+			return child == nil || w.IsAncestor(child) || gtk.BaseWidget(child).Eq(w)
+		}
+		parent := p.Parent()
+		if parent == nil {
+			return true
+		}
+		p = gtk.BaseWidget(parent)
+	}
+	return true
+}
+
+// mappedButton is the button with a label that can be seen; nil for none.
+func mappedButton(w *gtk.Widget, label string) *gtk.Button {
+	for child := w.FirstChild(); child != nil; {
+		base := gtk.BaseWidget(child)
+		if button, ok := child.(*gtk.Button); ok && button.Label() == label && button.Mapped() && shown(base) {
+			return button
+		}
+		if b := mappedButton(base, label); b != nil {
+			return b
+		}
+		child = base.NextSibling()
+	}
+	return nil
 }

@@ -226,6 +226,16 @@ func TestDistrust(t *testing.T) {
 	if v := s.installedVersion(id); v != "1" {
 		t.Fatalf("Enter has installed version %q", v)
 	}
+	// In a narrow window the answers are one below the other, the other one first.
+	s.run("xdotool", "search", "--onlyvisible", "--name", "Meadow two", "windowsize", "360", "640")
+	s.press(window, "Update")
+	s.wait(window, atspi.Match{Role: "button", Name: "Accept and Install"})
+	s.until(patience, "Cancel has the focus in a narrow window", func() bool { return s.focused(window) == "Cancel" })
+	s.key("Return")
+	time.Sleep(time.Second)
+	if v := s.installedVersion(id); v != "1" {
+		t.Fatalf("Enter has installed version %q in a narrow window", v)
+	}
 	s.press(window, "Update")
 	s.press(window, "Accept and Install")
 	s.wait(window, atspi.Match{Role: "button", Name: "Uninstall"})
