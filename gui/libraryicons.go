@@ -15,7 +15,10 @@ import (
 // maxIcons is how many icons are kept: some windows full. At 96 pixels a side one takes 36 kB.
 const maxIcons = 400
 
-// iconReader reads icons of bundles in the background, those that were asked for last first: they are what is in view.
+// nearView is how many rows from the middle of the view icons are read ahead. A list view keeps two hundred rows.
+const nearView = 30
+
+// iconReader reads icons of bundles in the background, those nearest to the middle of the view first, and those far from it not at all.
 type iconReader struct {
 	side  int // in pixels
 	ready func(key string)
@@ -27,11 +30,15 @@ type iconReader struct {
 	mu     sync.Mutex
 	wake   *sync.Cond
 	wanted []iconWish // guarded by mu
+	middle int        // guarded by mu; the row in the middle of the view
 	asked  map[string]bool
 	ended  bool
 }
 
-type iconWish struct{ key, file string }
+type iconWish struct {
+	key, file string
+	row       int
+}
 
 // newIconReader makes one that ends with ctx. ready is called in the main loop.
 func newIconReader(ctx context.Context, side int, ready func(key string)) *iconReader {
@@ -51,8 +58,8 @@ func newIconReader(ctx context.Context, side int, ready func(key string)) *iconR
 }
 
 // want gives the icon of a bundle if it is known, and otherwise has it read. key says which icon it is, and stays the same as long as
-// the bundle does.
-func (r *iconReader) want(key, file string) (icon gdk.Paintabler, known bool) {
+// the bundle does; row is where in the list it is.
+func (r *iconReader) want(key, file string, row int) (icon gdk.Paintabler, known bool) {
 	if icon, known = r.icons[key]; known {
 		return icon, true
 	}
@@ -60,7 +67,7 @@ func (r *iconReader) want(key, file string) (icon gdk.Paintabler, known bool) {
 	defer r.mu.Unlock()
 	if !r.asked[key] {
 		r.asked[key] = true
-		r.wanted = append(r.wanted, iconWish{key, file})
+		r.wanted = append(r.wanted, iconWish{key, file, row})
 		r.wake.Signal()
 	}
 	return nil, false
@@ -79,20 +86,43 @@ func (r *iconReader) forget(key string) {
 	}
 }
 
+// look says which row is in the middle of the view.
+func (r *iconReader) look(row int) {
+	r.mu.Lock()
+	r.middle = row
+	r.mu.Unlock()
+	r.wake.Broadcast()
+}
+
+// next takes the wish that is nearest to the middle of the view, if one is near. r.mu is held.
+func (r *iconReader) next() (iconWish, bool) {
+	best, nearest := -1, nearView+1
+	for i, w := range r.wanted {
+		if d := max(w.row-r.middle, r.middle-w.row); d < nearest {
+			best, nearest = i, d
+		}
+	}
+	if best < 0 {
+		return iconWish{}, false
+	}
+	w := r.wanted[best]
+	r.wanted = append(r.wanted[:best], r.wanted[best+1:]...)
+	return w, true
+}
+
 func (r *iconReader) read() {
 	for {
 		r.mu.Lock()
-		for len(r.wanted) == 0 && !r.ended {
+		w, ok := r.next()
+		for !ok && !r.ended {
 			r.wake.Wait()
+			w, ok = r.next()
 		}
-		if r.ended {
-			r.mu.Unlock()
+		ended := r.ended
+		r.mu.Unlock()
+		if ended {
 			return
 		}
-		last := len(r.wanted) - 1
-		w := r.wanted[last]
-		r.wanted = r.wanted[:last]
-		r.mu.Unlock()
 		img := work.Icon(w.file, r.side)
 		inMain(func() { r.take(w.key, img) })
 	}

@@ -18,6 +18,7 @@ import (
 type libraryRow struct {
 	w   *libraryWindow
 	key string // of the application that is shown
+	at  int    // its place in the list
 	v   state.LibraryRow
 
 	box     *gtk.Box
@@ -38,6 +39,7 @@ func (w *libraryWindow) connectList() {
 	})
 	factory.ConnectBind(func(item *gtk.ListItem) {
 		r := w.bound[item.Native()]
+		r.at = int(item.Position())
 		r.key = w.keys.String(item.Position())
 		r.v = state.LibraryRow{}
 		r.show(w.rows[r.key])
@@ -51,6 +53,12 @@ func (w *libraryWindow) connectList() {
 	factory.ConnectTeardown(func(item *gtk.ListItem) { delete(w.bound, item.Native()) })
 	w.list.SetFactory(&factory.ListItemFactory)
 	w.list.SetModel(gtk.NewNoSelection(w.keys))
+	scroll := w.scroller.VAdjustment()
+	scroll.ConnectValueChanged(func() {
+		if upper := scroll.Upper(); upper > 0 {
+			w.icons.look(int((scroll.Value() + scroll.PageSize()/2) / upper * float64(len(w.shown))))
+		}
+	})
 	w.list.ConnectActivate(func(position uint) { w.open(w.keys.String(position)) })
 
 	keys := gtk.NewEventControllerKey()
@@ -158,7 +166,7 @@ func (r *libraryRow) show(v state.LibraryRow) {
 }
 
 func (r *libraryRow) showIcon() {
-	icon, _ := r.w.icons.want(iconKey(r.v), r.v.File)
+	icon, _ := r.w.icons.want(iconKey(r.v), r.v.File, r.at)
 	if icon == nil {
 		r.icon.SetFromIconName(fallbackIcon)
 		return

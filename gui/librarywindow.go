@@ -45,7 +45,8 @@ type libraryWindow struct {
 	pageOpen *gtk.Button
 	loading  *gtk.Spinner
 	list     *gtk.ListView
-	keys     *gtk.StringList // of the rows that are shown, in order
+	scroller *gtk.ScrolledWindow // of list
+	keys     *gtk.StringList     // of the rows that are shown, in order
 	search   *gtk.SearchEntry
 	bar      *gtk.SearchBar
 	toggle   *gtk.ToggleButton
@@ -76,6 +77,7 @@ func newLibraryWindow(app *application) *libraryWindow {
 		pageOpen: object[*gtk.Button](b, "page_open"),
 		loading:  object[*gtk.Spinner](b, "loading"),
 		list:     object[*gtk.ListView](b, "list"),
+		scroller: object[*gtk.ScrolledWindow](b, "scroller"),
 		search:   object[*gtk.SearchEntry](b, "search"),
 		bar:      object[*gtk.SearchBar](b, "search_bar"),
 		toggle:   object[*gtk.ToggleButton](b, "search_button"),
@@ -165,6 +167,7 @@ func (w *libraryWindow) connectSearch(main *gtk.Box) {
 	w.search.ConnectSearchChanged(func() {
 		w.model.Query = w.search.Text()
 		w.render()
+		w.scroller.VAdjustment().SetValue(0)
 	})
 	// Typing can go on with the results.
 	w.search.ConnectActivate(func() {
