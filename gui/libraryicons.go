@@ -15,8 +15,8 @@ import (
 // maxIcons is how many icons are kept: some windows full. At 96 pixels a side one takes 36 kB.
 const maxIcons = 400
 
-// nearView is how many rows from the middle of the view icons are read ahead. A list view keeps two hundred rows.
-const nearView = 30
+// nearView is how many rows from the middle of the view are drawn and their icons read. A list view keeps two hundred rows.
+const nearView = 16
 
 // iconReader reads icons of bundles in the background, those nearest to the middle of the view first, and those far from it not at all.
 type iconReader struct {

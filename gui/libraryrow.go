@@ -18,8 +18,10 @@ import (
 type libraryRow struct {
 	w   *libraryWindow
 	key string // of the application that is shown
-	at  int    // its place in the list
 	v   state.LibraryRow
+
+	item  *gtk.ListItem
+	drawn state.LibraryRow // what the widgets below show; they are made when the row comes near the view
 
 	box     *gtk.Box
 	icon    *gtk.Image
@@ -33,13 +35,13 @@ type libraryRow struct {
 func (w *libraryWindow) connectList() {
 	factory := gtk.NewSignalListItemFactory()
 	factory.ConnectSetup(func(item *gtk.ListItem) {
-		r := newLibraryRow(w)
+		r := &libraryRow{w: w, item: item, box: gtk.NewBox(gtk.OrientationHorizontal, 12)}
+		r.box.AddCSSClass("application-row")
 		w.bound[item.Native()] = r
 		item.SetChild(r.box)
 	})
 	factory.ConnectBind(func(item *gtk.ListItem) {
 		r := w.bound[item.Native()]
-		r.at = int(item.Position())
 		r.key = w.keys.String(item.Position())
 		r.v = state.LibraryRow{}
 		r.show(w.rows[r.key])
@@ -54,11 +56,15 @@ func (w *libraryWindow) connectList() {
 	w.list.SetFactory(&factory.ListItemFactory)
 	w.list.SetModel(gtk.NewNoSelection(w.keys))
 	scroll := w.scroller.VAdjustment()
-	scroll.ConnectValueChanged(func() {
+	look := func() {
 		if upper := scroll.Upper(); upper > 0 {
-			w.icons.look(int((scroll.Value() + scroll.PageSize()/2) / upper * float64(len(w.shown))))
+			w.middle = int((scroll.Value() + scroll.PageSize()/2) / upper * float64(len(w.shown)))
+			w.icons.look(w.middle)
+			w.drawRows()
 		}
-	})
+	}
+	scroll.ConnectValueChanged(look)
+	scroll.ConnectChanged(look)
 	w.list.ConnectActivate(func(position uint) { w.open(w.keys.String(position)) })
 
 	keys := gtk.NewEventControllerKey()
@@ -90,12 +96,10 @@ func (w *libraryWindow) focused() *libraryRow {
 	return nil
 }
 
-func newLibraryRow(w *libraryWindow) *libraryRow {
-	r := &libraryRow{
-		w: w, box: gtk.NewBox(gtk.OrientationHorizontal, 12), icon: gtk.NewImage(), title: gtk.NewLabel(""), running: gtk.NewLabel(tr.T("Running")),
-		facts: gtk.NewLabel(""), fault: gtk.NewLabel(""), open: newNamedButton(tr.T("Open"), tr.T("Open")),
-	}
-	r.box.AddCSSClass("application-row")
+// make makes the widgets of the row.
+func (r *libraryRow) make() {
+	r.icon, r.title, r.running = gtk.NewImage(), gtk.NewLabel(""), gtk.NewLabel(tr.T("Running"))
+	r.facts, r.fault, r.open = gtk.NewLabel(""), gtk.NewLabel(""), newNamedButton(tr.T("Open"), tr.T("Open"))
 	r.icon.SetPixelSize(listIcon)
 	r.icon.AddCSSClass("lowres-icon")
 	decorate(&r.icon.Widget)
@@ -135,7 +139,6 @@ func newLibraryRow(w *libraryWindow) *libraryRow {
 	r.box.Append(text)
 	r.box.Append(r.open)
 	r.box.Append(arrow)
-	return r
 }
 
 func (r *libraryRow) start() {
@@ -147,10 +150,37 @@ func (r *libraryRow) start() {
 func iconKey(v state.LibraryRow) string { return v.Digest + v.File }
 
 func (r *libraryRow) show(v state.LibraryRow) {
-	if v == r.v {
+	if v != r.v {
+		r.v = v
+		if row := gtk.BaseWidget(r.box.Parent()); row != nil {
+			describe(row, v.Spoken)
+		}
+	}
+	r.draw()
+}
+
+// drawRows has the rows that have come near the view show what they are.
+func (w *libraryWindow) drawRows() {
+	for _, r := range w.bound {
+		if r.key != "" {
+			r.draw()
+		}
+	}
+}
+
+// draw fills the row, if it is near the view: a list view keeps two hundred rows, and making all of their widgets takes a second.
+func (r *libraryRow) draw() {
+	v := r.v
+	if v == r.drawn && r.title != nil {
 		return
 	}
-	r.v = v
+	if at := int(r.item.Position()); max(at-r.w.middle, r.w.middle-at) > nearView {
+		return
+	}
+	if r.title == nil {
+		r.make()
+	}
+	r.drawn = v
 	r.title.SetText(v.Title)
 	r.facts.SetText(v.Text)
 	r.facts.SetVisible(v.Text != "")
@@ -159,14 +189,11 @@ func (r *libraryRow) show(v state.LibraryRow) {
 	r.running.SetVisible(v.Running)
 	r.open.SetVisible(v.Fault == "")
 	describe(&r.open.Widget, tr.F("Open {name}", "name", v.Title))
-	if row := gtk.BaseWidget(r.box.Parent()); row != nil {
-		describe(row, v.Spoken)
-	}
 	r.showIcon()
 }
 
 func (r *libraryRow) showIcon() {
-	icon, _ := r.w.icons.want(iconKey(r.v), r.v.File, r.at)
+	icon, _ := r.w.icons.want(iconKey(r.v), r.v.File, int(r.item.Position()))
 	if icon == nil {
 		r.icon.SetFromIconName(fallbackIcon)
 		return
@@ -177,7 +204,7 @@ func (r *libraryRow) showIcon() {
 // iconReady shows an icon that has been read.
 func (w *libraryWindow) iconReady(key string) {
 	for _, r := range w.bound {
-		if r.key != "" && iconKey(r.v) == key {
+		if r.key != "" && r.title != nil && iconKey(r.drawn) == key {
 			r.showIcon()
 		}
 	}

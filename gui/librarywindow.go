@@ -54,6 +54,7 @@ type libraryWindow struct {
 	rows     map[string]state.LibraryRow // by key
 	bound    map[uintptr]*libraryRow     // widgets by their list item
 	icons    *iconReader
+	middle   int // the row in the middle of the view
 	details  *detailsPage
 	storage  *storagePage
 
@@ -353,6 +354,9 @@ func (w *libraryWindow) renderList(rows []state.LibraryRow) {
 		}
 		removed := len(w.shown) - begin - end
 		w.shown = keys
+		if begin == 0 {
+			w.middle = 0
+		}
 		w.keys.Splice(uint(begin), uint(removed), keys[begin:len(keys)-end])
 	}
 	for _, r := range w.bound {
