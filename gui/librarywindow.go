@@ -168,7 +168,9 @@ func (w *libraryWindow) connectSearch(main *gtk.Box) {
 	w.search.ConnectSearchChanged(func() {
 		w.model.Query = w.search.Text()
 		w.render()
-		w.scroller.VAdjustment().SetValue(0)
+		if len(w.shown) > 0 {
+			w.list.ActivateAction("list.scroll-to-item", glib.NewVariantUint32(0))
+		}
 	})
 	// Typing can go on with the results.
 	w.search.ConnectActivate(func() {
