@@ -60,7 +60,7 @@ func (w *libraryWindow) showUninstall(a state.App, q state.UninstallQuestion) {
 			w.uninstall(a, q, data)
 		}
 	})
-	nameDialogButtons(&dialog.Widget)
+	nameButtons(&dialog.Widget)
 	dialog.SetTransientFor(&w.window.Window)
 	dialog.Present()
 }
@@ -105,22 +105,9 @@ func (w *libraryWindow) askTrust(f state.AppFile) {
 			}
 		})
 	})
-	nameDialogButtons(&dialog.Widget)
 	dialog.SetTransientFor(&w.window.Window)
-	dialog.Present()
-}
-
-// nameDialogButtons mends what assistive technology reads for the buttons of a dialog: GTK 4.8 reads their labels twice, once with the
-// underscore.
-func nameDialogButtons(w *gtk.Widget) {
-	for child := w.FirstChild(); child != nil; {
-		base := gtk.BaseWidget(child)
-		if button, ok := child.(*gtk.Button); ok && button.UseUnderline() {
-			button.ResetProperty(gtk.AccessiblePropertyLabel)
-		}
-		nameDialogButtons(base)
-		child = base.NextSibling()
-	}
+	guardFocus(dialog, tr.T("_Cancel"))
+	presentDialog(dialog)
 }
 
 // withoutMnemonic is a label as it is read aloud.

@@ -31,7 +31,11 @@ func adds(file string) (*state.Adds, error) {
 	}
 	// As if it were installed and nothing spoke against it.
 	app.Default, app.State = true, trust.Verified
-	want, err := xdgexport.Plan([]apps.App{app}, xdgexport.Options{})
+	o := xdgexport.Options{}
+	if len(InstalledOf(app.ID, "")) > 0 {
+		o = elsewhere // what it shows already does not stand in its own way
+	}
+	want, err := xdgexport.Plan([]apps.App{app}, o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find out what it adds: %w", err)
 	}
