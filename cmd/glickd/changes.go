@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"glick.org/glick/runtime/session"
 	"glick.org/glick/xdgexport/apps"
@@ -143,5 +144,14 @@ func (r *running) follow(ctx context.Context) {
 		if ended {
 			r.bus.server.Emit(sessionbus.SignalChanged)
 		}
+		// Where instances come and go by the hundred, one look serves many of them: each asks for all that run.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookPause):
+		}
 	}
 }
+
+// lookPause is the time between two looks at what runs.
+const lookPause = 200 * time.Millisecond
