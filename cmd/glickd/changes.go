@@ -94,6 +94,17 @@ func (r *running) emitEnd(i session.Instance) {
 	r.bus.server.Emit(sessionbus.SignalEnded, i.ID, uint32(i.PID))
 }
 
+// ended tells that an instance has ended.
+func (r *running) ended(i session.Instance) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old, ok := r.prefix[i.Prefix]; ok && same(old, i) {
+		delete(r.prefix, i.Prefix)
+	}
+	r.emitEnd(i)
+	r.bus.server.Emit(sessionbus.SignalChanged)
+}
+
 // changed asks for a look at what still runs. It does not wait for it.
 func (r *running) changed() {
 	select {

@@ -124,7 +124,7 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 		o := session.Options{Log: log, Installed: &s.pool, Plan: launch.Answer, Succession: succession(log), Replace: replace}
 		if s.bus != nil {
 			managed := s.bus.managed()
-			o.Ready, o.Changed = func() { ready(); running.changed() }, running.changed
+			o.Ready, o.Ended = func() { ready(); running.changed() }, running.ended
 			o.Started = func(folder string, i session.Instance) {
 				running.started(i)
 				if !managed {

@@ -40,6 +40,7 @@ type service struct {
 	log     bundlefs.Logger
 	changed func()
 	started func(name string, i Instance)
+	over    func(i Instance)
 	plan    func(*bundle.Tree, Request) ([]byte, error)
 	dir     string // $XDG_RUNTIME_DIR/glick
 	mount   string // the file system in it
@@ -94,7 +95,7 @@ func Serve(ctx context.Context, o Options) error {
 	defer lock.Close()
 
 	s := &service{
-		log: o.Log, changed: o.Changed, started: o.Started, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
+		log: o.Log, changed: o.Changed, started: o.Started, over: o.Ended, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
 		visits:    make(map[*bundlefs.Tree]bool),
 		linked:    make(map[string]string),
 		instances: make(map[string]*instance),
@@ -586,6 +587,9 @@ func (s *service) follow(i *instance, device *os.File) {
 	s.unlinkInstance(i)
 	device.Close()
 	s.log.Info("instance ended", "id", i.ID, "folder", i.name)
+	if s.over != nil {
+		s.over(i.Instance)
+	}
 	s.tell()
 }
 

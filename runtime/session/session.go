@@ -26,6 +26,8 @@ type Options struct {
 	Changed func()
 	// Started, when set, is called after an instance has started, with the name of its folder; several calls may be under way.
 	Started func(name string, i Instance)
+	// Ended, when set, is called after an instance has ended, and after Started has returned for it.
+	Ended func(i Instance)
 	// Ready, when set, is called once the service takes instances.
 	Ready func()
 	// Plan, when set, makes the image of a plan for a process that starts a bundle the fast way (see package premain). An
