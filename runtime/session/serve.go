@@ -38,7 +38,6 @@ const (
 // service is a running session service.
 type service struct {
 	log     bundlefs.Logger
-	changed func()
 	started func(name string, i Instance)
 	over    func(i Instance)
 	plan    func(*bundle.Tree, Request) ([]byte, error)
@@ -63,8 +62,6 @@ type service struct {
 
 	linking sync.Mutex
 	linked  map[string]string // guarded by linking: targets of the links to bundles, by id
-
-	changing sync.Mutex // held while changed runs
 }
 
 // numbering numbers the instances of an id. It begins again when there is none.
@@ -95,7 +92,7 @@ func Serve(ctx context.Context, o Options) error {
 	defer lock.Close()
 
 	s := &service{
-		log: o.Log, changed: o.Changed, started: o.Started, over: o.Ended, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
+		log: o.Log, started: o.Started, over: o.Ended, plan: o.Plan, dir: dir, mount: filepath.Join(dir, mountName),
 		visits:    make(map[*bundlefs.Tree]bool),
 		linked:    make(map[string]string),
 		instances: make(map[string]*instance),
@@ -575,7 +572,6 @@ func (s *service) serve(c *conn, i *instance, kind byte, answer string) error {
 	if s.started != nil {
 		s.started(i.name, i.Instance)
 	}
-	s.tell()
 	go s.follow(i, device)
 	return err
 }
@@ -590,7 +586,6 @@ func (s *service) follow(i *instance, device *os.File) {
 	if s.over != nil {
 		s.over(i.Instance)
 	}
-	s.tell()
 }
 
 // await tells the client its folder, and takes the descriptor by which the end of its namespace is seen.
@@ -732,16 +727,6 @@ func (s *service) list() []Instance {
 	}
 	sort.Slice(list, func(a, b int) bool { return list[a].Started.Before(list[b].Started) })
 	return list
-}
-
-// tell says that an instance has come or gone.
-func (s *service) tell() {
-	if s.changed == nil {
-		return
-	}
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	s.changed()
 }
 
 // drain waits for the instances to end; at most for limit, unless that is 0.

@@ -22,8 +22,6 @@ var ErrRunning = errors.New("another session service is already running")
 type Options struct {
 	// Log takes what the service has to say; a *slog.Logger will do. It must be set.
 	Log bundlefs.Logger
-	// Changed, when set, is called after an instance has started or ended, never twice at the same time.
-	Changed func()
 	// Started, when set, is called after an instance has started, with the name of its folder; several calls may be under way.
 	Started func(name string, i Instance)
 	// Ended, when set, is called after an instance has ended, and after Started has returned for it.

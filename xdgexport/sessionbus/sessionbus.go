@@ -11,12 +11,13 @@ package sessionbus
 import (
 	_ "embed"
 
+	"glick.org/glick/runtime/session"
 	"glick.org/glick/xdgexport/apps"
 )
 
 // The service on the session bus.
 const (
-	Name      = "org.glick.Session"
+	Name      = session.BusName
 	Path      = "/org/glick/Session"
 	Interface = "org.glick.Session"
 )
