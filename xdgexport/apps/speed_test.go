@@ -5,9 +5,9 @@ package apps
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -59,12 +59,7 @@ func cpuTime(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
-}
-
-// A start with a thousand applications that are known costs a thousand stats, and writes nothing.
+// A start with a thousand applications that are known reads none of them, and writes nothing. BenchmarkStart says how long it takes.
 func TestThousandKnown(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a thousand bundles take a while to make")
@@ -84,87 +79,105 @@ func TestThousandKnown(t *testing.T) {
 		t.Errorf("%s is called", op)
 		return nil
 	})
-	var took []time.Duration
-	for range 5 {
-		fresh()
-		begin := cpuTime(t)
-		if all, problems, err := List(); len(all) != 1000 || len(problems) > 0 || err != nil {
-			t.Fatalf("listed %d, %v, %v", len(all), problems, err)
-		}
-		took = append(took, cpuTime(t)-begin)
-		if n := current().looker.looks; n > 0 {
-			t.Errorf("%d files were read", n)
-		}
+	fresh()
+	if all, problems, err := List(); len(all) != 1000 || len(problems) > 0 || err != nil {
+		t.Fatalf("listed %d, %v, %v", len(all), problems, err)
+	}
+	if n := current().looker.looks; n > 0 {
+		t.Errorf("%d files were read", n)
 	}
 	stop()
-	t.Logf("a start with a thousand: %v", median(took))
-	if m := median(took); m > 500*time.Millisecond {
-		t.Errorf("it takes %v", m)
-	}
 	for f, info := range before {
 		now, err := os.Stat(f)
 		if err != nil || !os.SameFile(info, now) || !info.ModTime().Equal(now.ModTime()) {
 			t.Errorf("%s was written", f)
 		}
 	}
-
 }
 
-// fewAndMany are libraries of a small and of a large folder, both watched.
-func fewAndMany(t testing.TB, setenv func(string, string)) (libs [2]*library, homes [2]string) {
+// watched is a library of a folder with n small applications, which is watched.
+func watched(t testing.TB, setenv func(string, string), n int) (l *library, home string) {
 	t.Helper()
-	for i, n := range []int{10, 1000} {
-		homes[i] = homeIn(t, setenv)
-		fill(t, homes[i], n)
-		l := newLibrary(settingsNow())
-		l.openEyes(false)
-		t.Cleanup(l.closeEyes)
-		if all, problems, err := l.List(); len(all) != n || len(problems) > 0 || err != nil {
-			t.Fatalf("listed %d, %v, %v", len(all), problems, err)
-		}
-		libs[i] = l
+	home = homeIn(t, setenv)
+	fill(t, home, n)
+	l = newLibrary(settingsNow())
+	l.openEyes(false)
+	t.Cleanup(l.closeEyes)
+	if all, problems, err := l.List(); len(all) != n || len(problems) > 0 || err != nil {
+		t.Fatalf("listed %d, %v, %v", len(all), problems, err)
 	}
 	time.Sleep(2 * settled)
-	return libs, homes
+	return l, home
 }
 
-// While the folders are watched, one more costs among a thousand what it costs among ten. That is the work of noticing a bundle that nobody has seen
-// before, remembering it, and listing all, without the time that is waited on purpose.
+// While the folders are watched, one more asks the disk for as much among a thousand as among ten. BenchmarkOneMore says how long it takes.
 func TestOneMore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a thousand bundles take a while to make")
 	}
 	inMemory(t)
-	libs, homes := fewAndMany(t, t.Setenv)
-	dir := t.TempDir()
-	var took [2][]time.Duration
-	for round := range 21 {
-		file := sample.Build(t, dir, fmt.Sprintf("org.example.More%d", round), "1", sample.App("org.example.More"))
-		data := readFile(t, file)
+	var asked [2]map[string]int
+	for i, n := range []int{10, 1000} {
+		l, home := watched(t, t.Setenv, n)
+		more := sample.Build(t, t.TempDir(), id, "1", sample.App(id))
 		time.Sleep(settled)
-		for k := range libs {
-			i := (k + round) % 2 // who reads the file first pays for it
-			l := libs[i]
-			there := filepath.Join(homes[i], "more.bundle")
-			mustDo(t, os.WriteFile(there+"x", data, 0o755), os.Rename(there+"x", filepath.Join(homes[i], ".more")))
-			_, _, _ = l.List()
-			begin := time.Now()
-			mustDo(t, os.Rename(filepath.Join(homes[i], ".more"), there))
-			all, problems, err := l.List()
-			took[i] = append(took[i], time.Since(begin))
-			if len(all) != []int{11, 1001}[i] || len(problems) > 0 || err != nil {
-				t.Fatalf("listed %d, %v, %v", len(all), problems, err)
-			}
-			mustDo(t, os.Remove(there))
-			if all, _, _ := l.List(); len(all) != []int{10, 1000}[i] {
-				t.Fatalf("listed %d", len(all))
-			}
+		there := filepath.Join(home, "more.bundle")
+		asked[i] = map[string]int{}
+		stop := failing(t, func(op string) error {
+			asked[i][op]++
+			return nil
+		})
+		looks, size := l.looker.looks, fileSize(cacheFile())
+		mustDo(t, os.Rename(more, there))
+		if all, problems, err := l.List(); len(all) != n+1 || len(problems) > 0 || err != nil {
+			t.Fatalf("listed %d, %v, %v", len(all), problems, err)
 		}
+		asked[i]["look"] = l.looker.looks - looks
+		asked[i]["KiB"] = int(fileSize(cacheFile())-size) >> 10
+		mustDo(t, os.Remove(there))
+		if all, _, _ := l.List(); len(all) != n {
+			t.Fatalf("listed %d", len(all))
+		}
+		stop()
 	}
-	few, many := median(took[0]), median(took[1])
-	t.Logf("one more: among ten %v, among a thousand %v, %.2f times", few, many, float64(many)/float64(few))
-	if many > 3*few {
-		t.Errorf("one more takes %v among a thousand, %v among ten", many, few)
+	if !maps.Equal(asked[0], asked[1]) || asked[0]["look"] != 1 {
+		t.Errorf("one more among ten: %v, among a thousand: %v", asked[0], asked[1])
+	}
+	t.Log(asked[0])
+}
+
+func fileSize(name string) int64 {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// BenchmarkOneMore is the work of noticing a bundle that nobody has seen before, remembering it and listing all, and the same for its going, without
+// the time that is waited on purpose.
+func BenchmarkOneMore(b *testing.B) {
+	for _, n := range []int{10, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			l, home := watched(b, func(k, v string) { b.Setenv(k, v) }, n)
+			there, beside := filepath.Join(home, "more.bundle"), filepath.Join(home, ".more")
+			dir := b.TempDir()
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				mustDo(b, os.Rename(sample.Build(b, dir, fmt.Sprintf("org.example.More%d", i), "1", sample.App(id)), beside))
+				time.Sleep(settled)
+				_, _, _ = l.List()
+				b.StartTimer()
+				mustDo(b, os.Rename(beside, there))
+				if all, _, _ := l.List(); len(all) != n+1 {
+					b.Fatal(len(all))
+				}
+				mustDo(b, os.Remove(there))
+				if all, _, _ := l.List(); len(all) != n {
+					b.Fatal(len(all))
+				}
+			}
+		})
 	}
 }
 
