@@ -8,6 +8,7 @@ package gui
 
 import (
 	_ "embed" // the windows are described in .ui files
+	"strings"
 	"time"
 
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
@@ -35,6 +36,7 @@ type application struct {
 	version string
 	bundles map[string]*bundleWindow // by absolute path
 	library *libraryWindow           // nil when it is not open
+	early   *firstLook               // at the file that the command line names; nil when there is none, or its window has taken it
 }
 
 // Run shows the windows until the last one is closed, and returns the exit status. args is the whole command line.
@@ -46,7 +48,14 @@ func Run(args []string, version string) int {
 		bundles:     map[string]*bundleWindow{},
 	}
 	glib.SetApplicationName(tr.T("Glick"))
-	a.ConnectStartup(a.startup)
+	if len(args) == 2 && !strings.HasPrefix(args[1], "-") && !strings.Contains(args[1], "://") {
+		a.early = lookAt(work.Absolute(args[1])) // GTK needs longer to begin than that
+	}
+	withGL := drawPlainly()
+	a.ConnectStartup(func() {
+		withGL()
+		a.startup()
+	})
 	a.ConnectActivate(a.showLibrary)
 	a.ConnectOpen(func(files []gio.Filer, _ string) {
 		paths := make([]string, len(files))
@@ -86,13 +95,25 @@ func (a *application) startup() {
 	a.SetAccelsForAction("app.preferences", []string{"<Control>comma"})
 	a.SetAccelsForAction("window.close", []string{"<Control>w"})
 	a.SetAccelsForAction("win.undo", []string{"<Control>z"})
-	a.SetAccelsForAction("win.show-help-overlay", []string{"<Control>question"})
+	a.SetAccelsForAction("win.shortcuts", []string{"<Control>question"})
 }
 
 func (a *application) addAction(name string, f func()) {
 	action := gio.NewSimpleAction(name, nil)
 	action.ConnectActivate(func(*glib.Variant) { f() })
 	a.AddAction(action)
+}
+
+// addShortcuts lets a window show its keyboard shortcuts. They are made when they are asked for: that takes as long as a window.
+func (a *application) addShortcuts(w *adw.ApplicationWindow) {
+	action := gio.NewSimpleAction("shortcuts", nil)
+	action.ConnectActivate(func(*glib.Variant) {
+		help := object[*gtk.ShortcutsWindow](build(shortcutsUI), "shortcuts")
+		help.SetTransientFor(&w.Window)
+		help.SetModal(true)
+		help.Present()
+	})
+	w.AddAction(action)
 }
 
 // openBundles shows the window of a file, or one list of several.

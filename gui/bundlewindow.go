@@ -28,10 +28,8 @@ const (
 	iconPixels = 256
 	// pictureWidth is that of screenshots, likewise.
 	pictureWidth = 1120
-	// firstLook is how long a window waits for what it is about before it is shown, in milliseconds: a spinner for a blink is worse than none.
-	firstLook = 120
-	// relateLook is how long what is known of a bundle by itself waits for how it relates to what is installed.
-	relateLook = 150 * time.Millisecond
+	// blink is how long a window waits for what it is about before it is shown, in milliseconds: a spinner for a blink is worse than none.
+	blink = 120
 )
 
 // bundleWindow shows one bundle file.
@@ -137,7 +135,7 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 	w.bar = newButtonBar(&w.window.Window, object[*gtk.Box](b, "buttons"), func(a state.Action) { w.send(state.Pressed{Action: a}) })
 	w.ctx, w.end = context.WithCancel(context.Background())
 	w.window.SetApplication(&app.Application.Application)
-	w.window.SetHelpOverlay(object[*gtk.ShortcutsWindow](build(shortcutsUI), "shortcuts"))
+	app.addShortcuts(w.window)
 	w.remember = rememberSize(&w.window.Window, "bundle-window-size")
 	w.window.ConnectCloseRequest(w.closing)
 	// The window that an application opens over this one is the sign that it has started.
@@ -157,7 +155,12 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 	w.titleWhenScrolled(object[*gtk.ScrolledWindow](b, "scroller"))
 	w.connectDrag()
 	w.render()
-	go w.load()
+	first := app.early
+	app.early = nil
+	if first == nil || first.file != path {
+		first = lookAt(path)
+	}
+	go w.load(first)
 	return w
 }
 
@@ -167,7 +170,7 @@ func (w *bundleWindow) present() {
 		w.window.Present()
 		return
 	}
-	glib.TimeoutAdd(firstLook, func() bool {
+	glib.TimeoutAdd(blink, func() bool {
 		if !w.closed && !w.window.IsVisible() {
 			w.window.Present()
 		}
@@ -217,28 +220,17 @@ func (w *bundleWindow) post(ev state.Event) {
 	inMain(func() { w.send(ev) })
 }
 
-// load reads what the bundle is. What is installed of it is mostly known as soon, but may take long when nobody has looked before.
-func (w *bundleWindow) load() {
-	file := w.model.File
-	look, err := work.Load(file, iconPixels)
-	if err != nil {
-		inMain(func() { w.arrived(nil, state.LoadFailed{Err: err}) })
+// load shows what the bundle is, and then, if it was not known as soon, how it relates to what is installed.
+func (w *bundleWindow) load(l *firstLook) {
+	<-l.done
+	if l.err != nil {
+		inMain(func() { w.arrived(nil, state.LoadFailed{Err: l.err}) })
 		return
 	}
-	if !look.Loaded.Related {
-		related := make(chan state.Refreshed, 1)
-		go func() {
-			installed, from := work.Relate(file, look.Loaded.Identity)
-			related <- state.Refreshed{Installed: installed, Trust: from}
-		}()
-		select {
-		case r := <-related:
-			look.Loaded.Related, look.Loaded.Installed, look.Loaded.Trust = true, r.Installed, r.Trust
-		case <-time.After(relateLook):
-			defer func() { w.post(<-related) }()
-		}
+	inMain(func() { w.arrived(l.look.Icon, l.look.Loaded) })
+	if l.related != nil {
+		w.post(<-l.related)
 	}
-	inMain(func() { w.arrived(look.Icon, look.Loaded) })
 }
 
 // arrived shows what was read first, and goes on behind it.
@@ -278,7 +270,7 @@ func (w *bundleWindow) do(e state.Effect) {
 	installed := func() []state.Installed { return work.InstalledOf(id.ID, id.Digest) }
 	switch e := e.(type) {
 	case state.DoCheck:
-		go w.check(file)
+		whenPainted(&w.window.Widget, func() { go w.check(file) })
 	case state.DoInstall:
 		w.dropUndo()
 		ctx := w.startTask()

@@ -89,7 +89,7 @@ func newLibraryWindow(app *application) *libraryWindow {
 	w.ctx, w.end = context.WithCancel(context.Background())
 	w.icons = newIconReader(w.ctx, 2*listIcon, w.iconReady)
 	w.window.SetApplication(&app.Application.Application)
-	w.window.SetHelpOverlay(object[*gtk.ShortcutsWindow](build(shortcutsUI), "shortcuts"))
+	app.addShortcuts(w.window)
 	remember := rememberSize(&w.window.Window, "library-window-size")
 	w.window.ConnectCloseRequest(func() bool {
 		remember()

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -23,9 +22,9 @@ const (
 )
 
 var (
-	commandName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
-	pageFolder  = regexp.MustCompile(`^man[1-8]$`)
-	pageLocale  = regexp.MustCompile(`^[a-z]{2,3}([_.@][A-Za-z0-9_.@-]{1,20})?$`)
+	commandName = newPattern(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
+	pageFolder  = newPattern(`^man[1-8]$`)
+	pageLocale  = newPattern(`^[a-z]{2,3}([_.@][A-Za-z0-9_.@-]{1,20})?$`)
 )
 
 // keptCommands are names that have a meaning in shells, or that people type where it matters who answers, even where

@@ -5,7 +5,6 @@ package xdgexport
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -36,10 +35,10 @@ var (
 )
 
 var (
-	actionName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
-	localised  = regexp.MustCompile(`^([A-Za-z0-9-]+)\[([A-Za-z0-9_.@-]{1,40})\]$`)
-	dotted     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*){2,}$`)
-	iconName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
+	actionName = newPattern(`^[A-Za-z0-9-]{1,64}$`)
+	localised  = newPattern(`^([A-Za-z0-9-]+)\[([A-Za-z0-9_.@-]{1,40})\]$`)
+	dotted     = newPattern(`^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*){2,}$`)
+	iconName   = newPattern(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
 )
 
 // isWMClass knows what a StartupWMClass may be. As a regular expression, classes of Unicode two hundred times over would take every program

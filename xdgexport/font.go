@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,7 +15,7 @@ const (
 	maxFontDepth = 4
 )
 
-var fontName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._,+\[\]-]{0,150}\.(ttf|otf|ttc|otc)$`)
+var fontName = newPattern(`^[A-Za-z0-9][A-Za-z0-9 ._,+\[\]-]{0,150}\.(ttf|otf|ttc|otc)$`)
 
 // planFonts shows the fonts of the bundle, in a folder of its own.
 func (p *planner) planFonts() {

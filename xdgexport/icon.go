@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"image/png"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +21,8 @@ const maxPixels = 1024
 var themeSizes = []int{16, 22, 24, 32, 36, 48, 64, 72, 96, 128, 192, 256, 512}
 
 var (
-	sizeFolder    = regexp.MustCompile(`^([1-9][0-9]{0,3}x[1-9][0-9]{0,3}(@[1-9])?|scalable(@[1-9])?|symbolic)$`)
-	contextFolder = regexp.MustCompile(`^[a-z]{1,32}$`)
+	sizeFolder    = newPattern(`^([1-9][0-9]{0,3}x[1-9][0-9]{0,3}(@[1-9])?|scalable(@[1-9])?|symbolic)$`)
+	contextFolder = newPattern(`^[a-z]{1,32}$`)
 )
 
 func (p *planner) planIcons() {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,13 +30,13 @@ const (
 )
 
 var (
-	mimeType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+	mimeType = newPattern(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
 	// language is how xml:lang and localised keys name languages.
-	language = regexp.MustCompile(`^[A-Za-z]{1,8}([-_.@][A-Za-z0-9]{1,16}){0,4}$`)
+	language = newPattern(`^[A-Za-z]{1,8}([-_.@][A-Za-z0-9]{1,16}){0,4}$`)
 	// extension is what a pattern may have after "*.". Real ones are plain.
-	extension = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_+-]{0,31}(\.[A-Za-z0-9][A-Za-z0-9_+-]{0,31}){0,2}$`)
+	extension = newPattern(`^[A-Za-z0-9][A-Za-z0-9_+-]{0,31}(\.[A-Za-z0-9][A-Za-z0-9_+-]{0,31}){0,2}$`)
 	// scheme is that of a URI (RFC 3986, 3.1), in small letters.
-	scheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,63}$`)
+	scheme = newPattern(`^[a-z][a-z0-9+.-]{0,63}$`)
 )
 
 // media are the kinds of types that a bundle may define. Folders, devices and URI schemes are not files.

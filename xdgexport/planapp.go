@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,7 +23,7 @@ const (
 	maxLeft     = 1000
 )
 
-var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+var plainName = newPattern(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 
 // allowedName tells whether a bundle may use a name: its id, or its id followed by '.' or '-' and more.
 func allowedName(name, id string) bool {

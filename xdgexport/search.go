@@ -4,7 +4,6 @@ package xdgexport
 
 import (
 	"errors"
-	"regexp"
 
 	"glick.org/glick/bundle/keyfile"
 )
@@ -15,7 +14,7 @@ const (
 )
 
 // objectPath is a path as the D-Bus specification has it.
-var objectPath = regexp.MustCompile(`^/([A-Za-z0-9_]+(/[A-Za-z0-9_]+)*)?$`)
+var objectPath = newPattern(`^/([A-Za-z0-9_]+(/[A-Za-z0-9_]+)*)?$`)
 
 // provider is what GNOME Shell knows of a search provider.
 type provider struct{ entry, bus, path, version string }

@@ -4,14 +4,13 @@ package xdgexport
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 
 	"glick.org/glick/bundle/keyfile"
 )
 
 // busName is a well-known name as the D-Bus specification has it.
-var busName = regexp.MustCompile(`^[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+$`)
+var busName = newPattern(`^[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+$`)
 
 const serviceGroup = "D-BUS Service"
 

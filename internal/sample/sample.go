@@ -93,7 +93,7 @@ func BuildCommands(t testing.TB, dir, id, version string, tree Tree, commands ..
 		t.Fatal(err)
 	}
 	defer f.Close()
-	o := bundle.BuildOptions{ID: id, Version: version, Name: "Sample", Exec: "bin/app", Stub: stub(), Arch: arch(), Commands: commands}
+	o := bundle.BuildOptions{ID: id, Version: version, Name: "Sample", Exec: "bin/app", Stub: Stub(), Arch: arch(), Commands: commands}
 	if _, err := bundle.Build(t.Context(), f, root, o); err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +107,8 @@ func arch() string {
 	return "x86_64"
 }
 
-// stub is the least ELF program that can begin a bundle. It is never started.
-func stub() []byte {
+// Stub is the least ELF program that can begin a bundle. It is never started.
+func Stub() []byte {
 	const code = 0x1000
 	machine := elf.EM_X86_64
 	if arch() == "aarch64" {

@@ -55,6 +55,8 @@ var rows = []row{
 	{"alone", "the same without a service: the bundle serves itself", launchAlone},
 	{"window", "a GTK application, warm, to its first window", windowWarm},
 	{"cold", "the same from a compressed bundle, nothing in memory", windowCold},
+	{"bundlewindow", "a double click on a bundle to the window that describes it, warm", bundleWindow},
+	{"library", "the library window with 1,000 applications, warm", libraryWindow},
 	{"files", "warm find, ls -lR and cat of 20,000 files", warmFiles},
 	{"share", "page cache grown by a second bundle with the same library of 50 MB", sharedLibrary},
 	{"rest", "the service at rest, 100 bundles installed and 20 running", atRest},
