@@ -36,7 +36,10 @@ type application struct {
 	version string
 	bundles map[string]*bundleWindow // by absolute path
 	library *libraryWindow           // nil when it is not open
-	early   *firstLook               // at the file that the command line names; nil when there is none, or its window has taken it
+
+	// What the command line asks for is read while GTK begins. Both are nil when that is something else, or the window has taken it.
+	early  *firstLook
+	listed chan listed
 }
 
 // Run shows the windows until the last one is closed, and returns the exit status. args is the whole command line.
@@ -48,8 +51,11 @@ func Run(args []string, version string) int {
 		bundles:     map[string]*bundleWindow{},
 	}
 	glib.SetApplicationName(tr.T("Glick"))
-	if len(args) == 2 && !strings.HasPrefix(args[1], "-") && !strings.Contains(args[1], "://") {
-		a.early = lookAt(work.Absolute(args[1])) // GTK needs longer to begin than that
+	switch {
+	case len(args) == 1:
+		a.listed = listLater()
+	case len(args) == 2 && !strings.HasPrefix(args[1], "-") && !strings.Contains(args[1], "://"):
+		a.early = lookAt(work.Absolute(args[1]))
 	}
 	withGL := drawPlainly()
 	a.ConnectStartup(func() {

@@ -64,8 +64,11 @@ type libraryWindow struct {
 }
 
 func newLibraryWindow(app *application) *libraryWindow {
-	first := make(chan listed, 1)
-	go func() { first <- list(context.Background()) }()
+	first := app.listed
+	app.listed = nil
+	if first == nil {
+		first = listLater()
+	}
 	b := build(libraryUI)
 	w := &libraryWindow{
 		app:      app,
@@ -268,6 +271,13 @@ type listed struct {
 	err     error
 	running map[string]bool
 	used    map[string]time.Time
+}
+
+// listLater begins to look at what is installed.
+func listLater() chan listed {
+	first := make(chan listed, 1)
+	go func() { first <- list(context.Background()) }()
+	return first
 }
 
 func list(ctx context.Context) listed {

@@ -169,23 +169,28 @@ func libraryWindow(b *bench, ctx context.Context, r *result) error {
 	})
 }
 
-// installMany fills the user's bundle folder with a thousand small applications, each with an icon of its own colour.
+// installMany fills the user's bundle folder with a thousand small applications, each with its icon.
 func (b *bench) installMany(ctx context.Context) error {
 	apps := filepath.Join(b.dir, "home", "Apps")
 	tree := filepath.Join(b.dir, "many.tree")
 	entries := filepath.Join(tree, "share", "applications")
-	icons := filepath.Join(tree, "share", "icons", "hicolor", "scalable", "apps")
 	if err := os.MkdirAll(apps, 0o755); err != nil {
 		return err
 	}
+	icons := map[string]string{}
+	for _, side := range []int{48, 128} {
+		icons[fmt.Sprintf("share/icons/hicolor/%dx%d/apps", side, side)] = sample.Icon(side)
+	}
 	for i := range libraryCount {
 		id := fmt.Sprintf("org.example.Many%d", i)
-		icon := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><circle cx="32" cy="32" r="30" fill="#%06x"/></svg>`, i*16777)
 		entry := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Application %d\nComment=One of many\nIcon=%s\nExec=sleep 1\n", i, id)
-		err := errors.Join(os.RemoveAll(tree), os.MkdirAll(filepath.Join(tree, "bin"), 0o755), os.MkdirAll(entries, 0o755), os.MkdirAll(icons, 0o755),
+		err := errors.Join(os.RemoveAll(tree), os.MkdirAll(filepath.Join(tree, "bin"), 0o755), os.MkdirAll(entries, 0o755),
 			copyFile("/bin/sleep", filepath.Join(tree, "bin", "sleep")),
-			os.WriteFile(filepath.Join(entries, id+".desktop"), []byte(entry), 0o644),
-			os.WriteFile(filepath.Join(icons, id+".svg"), []byte(icon), 0o644))
+			os.WriteFile(filepath.Join(entries, id+".desktop"), []byte(entry), 0o644))
+		for folder, icon := range icons {
+			at := filepath.Join(tree, folder)
+			err = errors.Join(err, os.MkdirAll(at, 0o755), os.WriteFile(filepath.Join(at, id+".png"), []byte(icon), 0o644))
+		}
 		if err == nil {
 			err = buildSmall(ctx, filepath.Join(apps, id+".bundle"), tree, id)
 		}
@@ -202,6 +207,6 @@ func buildSmall(ctx context.Context, file, tree, id string) error {
 	if err != nil {
 		return err
 	}
-	_, err = bundle.Build(ctx, f, tree, bundle.BuildOptions{ID: id, Version: "1", Name: id, Exec: "bin/sleep", Stub: sample.Stub(), Arch: launch.Arch()})
+	_, err = bundle.Build(ctx, f, tree, bundle.BuildOptions{ID: id, Version: "1", Exec: "bin/sleep", Stub: sample.Stub(), Arch: launch.Arch()})
 	return errors.Join(err, f.Close())
 }
