@@ -57,11 +57,9 @@ func Run(args []string, version string) int {
 	case len(args) == 2 && !strings.HasPrefix(args[1], "-") && !strings.Contains(args[1], "://"):
 		a.early = lookAt(work.Absolute(args[1]))
 	}
-	withGL := drawPlainly()
-	a.ConnectStartup(func() {
-		withGL()
-		a.startup()
-	})
+	drawn := drawPlainly()
+	a.ConnectWindowAdded(func(w *gtk.Window) { w.ConnectRealize(drawn) })
+	a.ConnectStartup(a.startup)
 	a.ConnectActivate(a.showLibrary)
 	a.ConnectOpen(func(files []gio.Filer, _ string) {
 		paths := make([]string, len(files))

@@ -3,8 +3,6 @@
 package gui
 
 import (
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
@@ -83,46 +81,4 @@ func whenPainted(w *gtk.Widget, f func()) {
 	} else {
 		w.ConnectRealize(painted)
 	}
-}
-
-// graphics are what computers with hardware for drawing have at least one of.
-var graphics = []string{"/dev/dri/renderD*", "/dev/nvidia[0-9]*", "/dev/dxg", "/dev/mali*", "/dev/kgsl-*"}
-
-// drawPlainly has GTK draw without OpenGL where no hardware would do it: to load what does that by the processor takes longer than all else that a
-// window needs, and draws no faster. Whoever has chosen a way to draw keeps it. The returned function ends it for the programs that are
-// started from here; GTK has taken notice then.
-func drawPlainly() (end func()) {
-	// GTK up to 4.14 knows the first one, later ones the second.
-	choice := map[string]string{"GDK_DEBUG": "gl-disable", "GDK_DISABLE": "gl,vulkan"}
-	if renderer := os.Getenv("GSK_RENDERER"); renderer != "" && renderer != "cairo" || hasAny(graphics) {
-		return func() {}
-	}
-	for name := range choice {
-		if _, set := os.LookupEnv(name); set {
-			return func() {}
-		}
-	}
-	if gtk.GetMinorVersion() >= gtkDisable {
-		delete(choice, "GDK_DEBUG")
-	}
-	for name, value := range choice {
-		os.Setenv(name, value)
-	}
-	return func() {
-		for name := range choice {
-			os.Unsetenv(name)
-		}
-	}
-}
-
-// gtkDisable is the first minor version of GTK 4 that reads GDK_DISABLE, and complains about the other.
-const gtkDisable = 16
-
-func hasAny(patterns []string) bool {
-	for _, p := range patterns {
-		if found, _ := filepath.Glob(p); len(found) > 0 {
-			return true
-		}
-	}
-	return false
 }
