@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"glick.org/glick/xdgexport/apps"
 )
 
 const (
@@ -72,7 +74,8 @@ func (p *planner) planCommands() {
 			p.leave(origin, "the command belongs to "+p.s.owner["command "+name])
 			continue
 		}
-		if p.addMode("bin/"+name, origin, p.launcher(origin), maxLauncher, 0o755) {
+		// Files for a command that is switched off are left out for that.
+		if p.addMode("bin/"+name, origin, p.launcher(origin), maxLauncher, 0o755) || p.isOff(apps.ExportCommands) {
 			p.commands[name] = true
 		}
 	}

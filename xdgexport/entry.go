@@ -150,6 +150,8 @@ func (p *planner) rewriteAutostart(data []byte, stem string) ([]byte, []string, 
 			o.Set(key, value)
 		}
 	}
+	// What it opens is no matter of its start.
+	notes = slices.DeleteFunc(notes, func(note string) bool { return switchedOff(note) != "" })
 	return out.Bytes(), notes, nil
 }
 
@@ -203,7 +205,9 @@ func (p *planner) rewriteEntry(stem string, data []byte) (content []byte, notes 
 	if icon := p.icon(g.String("Icon"), true); icon != "" {
 		o.Set("Icon", icon)
 	}
-	if types := p.types(g.List("MimeType")); len(types) > 0 {
+	types, off := p.withoutOff(p.types(g.List("MimeType")))
+	notes = append(notes, off...)
+	if len(types) > 0 {
 		o.SetList("MimeType", types)
 	}
 

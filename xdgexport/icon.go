@@ -55,7 +55,7 @@ func (p *planner) planIcon(folder, origin string, e entry, context string) {
 	ext := path.Ext(e.name)
 	stem := strings.TrimSuffix(e.name, ext)
 	name := stem
-	if own := p.renamed[stem]; own != "" && context == "mimetypes" {
+	if own := p.renamed[stem]; own != "" && context == typeIcons {
 		name = own
 	}
 	if why := p.mayUse(name); why != "" {
@@ -76,7 +76,7 @@ func (p *planner) planIcon(folder, origin string, e entry, context string) {
 	switch context {
 	case "apps":
 		p.icons[name] = true
-	case "mimetypes":
+	case typeIcons:
 		p.typeIcon[name] = true
 	}
 }

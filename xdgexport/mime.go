@@ -302,6 +302,10 @@ func (p *planner) readTypes() {
 // planTypes shows the definitions, after it is known which icons there are.
 func (p *planner) planTypes() {
 	for _, f := range p.packages {
+		name := path.Join("mime/packages", f.stem+".xml")
+		if p.leaveOff(name, f.origin) {
+			continue // its icons are left out as well
+		}
 		for i := range f.types {
 			t := &f.types[i]
 			if t.icon != "" && !p.typeIcon[t.icon] {
@@ -311,7 +315,7 @@ func (p *planner) planTypes() {
 				t.icon = ""
 			}
 		}
-		p.add(path.Join("mime/packages", f.stem+".xml"), f.origin, writeMIME(f.types))
+		p.add(name, f.origin, writeMIME(f.types))
 	}
 }
 

@@ -184,7 +184,7 @@ func (p *planner) mayUse(name string) string {
 	return ""
 }
 
-// add puts a file on the list, unless it is one too many.
+// add puts a file on the list, unless it is one too many, or of a kind that is switched off.
 func (p *planner) add(name, origin string, content []byte) bool {
 	return p.addMode(name, origin, content, maxContent, 0o644)
 }
@@ -193,6 +193,8 @@ func (p *planner) addMode(name, origin string, content []byte, most int, mode os
 	switch {
 	case p.paths[name]:
 		p.leave(origin, "another file of the bundle has the same name already")
+		return false
+	case p.leaveOff(name, origin):
 		return false
 	case len(content) > most:
 		p.leave(origin, fmt.Sprintf("it is too large (%d bytes, at most %d)", len(content), most))

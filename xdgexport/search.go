@@ -47,6 +47,10 @@ func (p *planner) planSearch() {
 			p.leave(origin, err.Error())
 			return
 		}
+		name := "gnome-shell/search-providers/" + stem + ".ini"
+		if p.leaveOff(name, origin) {
+			return // its service may be left out as well
+		}
 		const suffix = ".desktop"
 		switch {
 		case len(v.entry) <= len(suffix) || v.entry[len(v.entry)-len(suffix):] != suffix || !p.entries[v.entry[:len(v.entry)-len(suffix)]]:
@@ -64,6 +68,6 @@ func (p *planner) planSearch() {
 		o.Set("Version", v.version)
 		o.Set("DefaultDisabled", "true")
 		o.Set(mark, p.id)
-		p.add("gnome-shell/search-providers/"+stem+".ini", origin, out.Bytes())
+		p.add(name, origin, out.Bytes())
 	})
 }

@@ -957,5 +957,9 @@ func appKey(a apps.App, o Options, suffix string) string {
 }
 
 func (o Options) keySuffix() string {
-	return hashOf(fmt.Appendf(nil, "%d %q %t %t", planFormat, o.Glick, o.System, o.ConfigHome != ""))[:16]
+	key := fmt.Appendf(nil, "%d %q %t %t", planFormat, o.Glick, o.System, o.ConfigHome != "")
+	if len(o.Off) > 0 {
+		key = fmt.Appendf(key, " %q", o.Off)
+	}
+	return hashOf(key)[:16]
 }

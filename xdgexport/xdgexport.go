@@ -84,6 +84,9 @@ type Options struct {
 	// Autostart lists ids of applications that are started with the session, besides those of which apps.List says that the user wants it. What
 	// one user wants is never done to all: with System it is only these.
 	Autostart []string
+	// Off lists the kinds of export that are not shown, of all applications. When nil, these are the ones that the user has switched off, see
+	// [apps.SwitchedOff]; with System, or with a data folder given, all kinds are shown.
+	Off []apps.Export
 	// DataDirs are the data folders of the host ($XDG_DATA_DIRS when nil), CommandDirs those for its commands (the usual
 	// ones when nil). What is there keeps its names, types and commands.
 	DataDirs, CommandDirs []string
@@ -118,6 +121,10 @@ func (o Options) complete() (Options, error) {
 			o.ConfigHome = "/etc/xdg"
 		}
 	}
+	if o.Off == nil && !given && !o.System {
+		o.Off = apps.SwitchedOff()
+	}
+	o.Off = slices.Compact(slices.Sorted(slices.Values(o.Off)))
 	if o.DataDirs == nil {
 		o.DataDirs = xdg.DataDirs
 	}

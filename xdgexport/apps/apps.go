@@ -7,7 +7,8 @@
 // files are on their way in (being copied) or out (removed, and may come back).
 //
 // What is remembered is whose signature an id has (package trust), which version the user wants, and whether it is started
-// with the session, in $XDG_DATA_HOME/glick/apps.known; and what files say that have not changed since, in a cache that may be lost.
+// with the session, in $XDG_DATA_HOME/glick/apps.known; which kinds of export the user has switched off, in apps.exports beside it; and what files
+// say that have not changed since, in a cache that may be lost.
 package apps
 
 import (

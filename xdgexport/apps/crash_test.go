@@ -380,8 +380,9 @@ func runKilled() bool {
 	}
 	at, source, _ := strings.Cut(rest, "|")
 	n, _ := strconv.Atoi(at)
-	i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
-	s := &scenarios[i]
+	all := append(slices.Clip(scenarios), switching)
+	i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
+	s := &all[i]
 	systemFolders, copyStep = nil, 8<<10
 	calls := 0
 	onDisk = &faulty{disk: onDisk, step: func(op string) error {

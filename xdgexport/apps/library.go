@@ -28,6 +28,7 @@ const rescan = 30 * time.Second
 // but the files that have changed.
 type library struct {
 	settings settings
+	switches switches
 
 	mu       sync.Mutex
 	folders  []*folder           // guarded by mu, as is all that follows
@@ -188,6 +189,7 @@ func newLibrary(s settings) *library {
 		settings: s, files: map[string]*file{}, faulty: map[string]*file{}, byID: map[string][]*file{}, stale: map[string]bool{},
 		dirty: map[string]*pending{}, bookFile: journal{path: s.knownFile, durable: true},
 	}
+	l.switches.file = journal{path: exportsFile(s.knownFile), durable: true}
 	for _, path := range Folders() {
 		l.folders = append(l.folders, &folder{path: path, system: slices.Contains(systemFolders, path)})
 	}
@@ -435,6 +437,9 @@ func (l *library) problems() []Problem {
 	}
 	if l.badLines > 0 {
 		all = append(all, Problem{File: l.bookFile.path, Err: fmt.Errorf("%d lines cannot be read; the keys that they had are forgotten", l.badLines)})
+	}
+	if err := l.switches.problem(); err != nil {
+		all = append(all, Problem{File: l.switches.file.path, Err: err})
 	}
 	slices.SortFunc(all, func(a, b Problem) int { return strings.Compare(a.File, b.File) })
 	return all
