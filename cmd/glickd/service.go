@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ type service struct {
 	left     map[xdgexport.LeftOut]bool
 	shown    map[string]string // file and version of each shown id
 	exports  map[string]string // what the desktop shows, see xdgexport.Shown
+	off      []apps.Export     // kinds that are switched off
 
 	pool session.Pool // what running applications see of all that
 }
@@ -316,7 +318,9 @@ func (s *service) sync(ctx context.Context) error {
 	}
 	s.shown = shown
 
-	res, err := xdgexport.Sync(ctx, list, xdgexport.Options{})
+	wasOff := s.off
+	s.off = apps.SwitchedOff()
+	res, err := xdgexport.Sync(ctx, list, xdgexport.Options{Off: s.off})
 	if err != nil {
 		s.log.Error("cannot show all applications in the desktop", "error", err)
 	}
@@ -344,7 +348,7 @@ func (s *service) sync(ctx context.Context) error {
 			all = changes(earlier, list)
 			s.bus.emit(all)
 		}
-		if changed || len(all) > 0 || res.Changed() || !maps.Equal(before, s.reported) {
+		if changed || len(all) > 0 || res.Changed() || !maps.Equal(before, s.reported) || !first && !slices.Equal(wasOff, s.off) {
 			s.bus.server.Emit(sessionbus.SignalChanged)
 		}
 		s.notifier.look(list, problems)

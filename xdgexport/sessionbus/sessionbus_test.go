@@ -325,6 +325,9 @@ func TestSameWithAndWithoutService(t *testing.T) {
 			note("autostart", SetAutostart(id, true))
 			note("autostart", SetAutostart("a.b.None", true))
 			note("autostart", SetAutostart(id, false))
+			note("exports", SetExports(map[apps.Export]bool{apps.ExportFonts: false, apps.ExportCommands: true}))
+			note(fmt.Sprint(apps.SwitchedOff()), SetExports(map[apps.Export]bool{"nonsense": false}))
+			note("exports", SetExports(nil))
 			note("accept", Accept(id, "SHA256:"+strings.Repeat("A", 43)))
 			note("accept", Accept(id, a.Digest.String()))
 			note("accept", Accept(id, "nonsense"))
@@ -909,7 +912,8 @@ func TestHostileCallers(t *testing.T) {
 		{"SetDefault", []any{"../../x", "1"}}, {"SetDefault", []any{id, long}}, {"SetDefault", []any{id, byte(1)}}, {"SetDefault", nil}, {"SetAutostart", []any{"../x", true}}, {"SetAutostart", []any{id, "yes"}},
 		{"Accept", []any{"", "SHA256:x", none}}, {"Accept", []any{id, long, none}}, {"Accept", []any{id, "x", map[string]dbus.Variant{"comment": dbus.MakeVariant(long)}}},
 		{"Forget", []any{long}}, {"Sync", []any{"x"}}, {"List", []any{none}}, {"Instances", []any{1.5}}, {"Cancel", []any{uint64(1)}},
-		{"Restore", []any{true}},
+		{"Restore", []any{true}}, {"Exports", []any{"x"}}, {"SetExports", []any{none}}, {"SetExports", []any{map[string]bool{"fonts": false, "../x": true}}},
+		{"SetExports", []any{map[string]bool{long: false}}}, {"SetExports", []any{"fonts"}},
 	} {
 		var bus dbus.Error
 		err := p.object().Call(Interface+"."+c.method, 0, c.args...).Err
