@@ -46,6 +46,7 @@ func (a *application) showPreferences() {
 		}
 		folders.Add(row)
 	}
+	a.addExportSwitches(w, object[*adw.PreferencesGroup](b, "exports"))
 	if parent := a.ActiveWindow(); parent != nil {
 		w.SetTransientFor(parent)
 		w.SetModal(true)

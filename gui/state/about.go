@@ -93,6 +93,14 @@ func (m Model) addsRows() []Row {
 	if len(rows) == 0 {
 		add("nothing", "dialog-information-symbolic", tr.T("Nothing in the desktop"), tr.T("It can be started from its file and from the list of applications."))
 	}
+	if len(a.Off) > 0 {
+		var kinds []string
+		for _, kind := range a.Off {
+			title, _ := exportWords(kind)
+			kinds = append(kinds, title)
+		}
+		add("off", "action-unavailable-symbolic", tr.T("Switched off in the preferences"), listed(kinds))
+	}
 	return rows
 }
 

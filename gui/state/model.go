@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"glick.org/glick/bundle"
+	"glick.org/glick/xdgexport/apps"
 	"glick.org/glick/xdgexport/apps/trust"
 )
 
@@ -84,8 +85,9 @@ type Adds struct {
 	Commands []string // for the terminal
 	Services []string // D-Bus names that other programs can start it by
 	Fonts    int
-	Search   bool     // it can answer searches in the overview, once that is switched on
-	Left     []string // what it has and is not shown, with the reason, for experts
+	Search   bool          // it can answer searches in the overview, once that is switched on
+	Left     []string      // what it has and is not shown, with the reason, for experts
+	Off      []apps.Export // of what is not shown, the kinds that are switched off
 }
 
 // Phase is how far reading the file has come.

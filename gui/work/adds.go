@@ -33,7 +33,7 @@ func adds(file string) (*state.Adds, error) {
 	app.Default, app.State = true, trust.Verified
 	o := xdgexport.Options{}
 	if len(InstalledOf(app.ID, "")) > 0 {
-		o = elsewhere // what it shows already does not stand in its own way
+		o = elsewhere() // what it shows already does not stand in its own way
 	}
 	want, err := xdgexport.Plan([]apps.App{app}, o)
 	if err != nil {
@@ -85,6 +85,11 @@ func addsOf(want xdgexport.Wanted, languages []string) *state.Adds {
 	}
 	for _, l := range want.Left {
 		a.Left = append(a.Left, fmt.Sprintf("%s: %s", l.Origin, l.Reason))
+	}
+	for _, kind := range apps.Exports() {
+		if slices.ContainsFunc(want.Left, func(l xdgexport.LeftOut) bool { return l.SwitchedOff() == kind }) {
+			a.Off = append(a.Off, kind)
+		}
 	}
 	return a
 }

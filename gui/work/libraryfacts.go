@@ -53,11 +53,13 @@ func Facts(ctx context.Context, f state.AppFile) state.AppFacts {
 		return facts
 	}
 	app.Default, app.State = true, f.Trust
-	if plan, err := xdgexport.Plan([]apps.App{app}, elsewhere); err == nil {
+	if plan, err := xdgexport.Plan([]apps.App{app}, elsewhere()); err == nil {
 		facts.Adds = addsOf(plan, Languages())
 	}
 	return facts
 }
 
 // elsewhere plans for folders that cannot be there: in the user's own, what is shown already would count as taken.
-var elsewhere = xdgexport.Options{DataHome: "/dev/null/share", BinHome: "/dev/null/bin", Glick: "/usr/bin/glick"}
+func elsewhere() xdgexport.Options {
+	return xdgexport.Options{DataHome: "/dev/null/share", BinHome: "/dev/null/bin", Glick: "/usr/bin/glick", Off: apps.SwitchedOff()}
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+
+package gui
+
+import (
+	"context"
+
+	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
+	coreglib "github.com/diamondburned/gotk4/pkg/core/glib"
+	"github.com/diamondburned/gotk4/pkg/gtk/v4"
+
+	"glick.org/glick/gui/state"
+	"glick.org/glick/gui/tr"
+	"glick.org/glick/gui/work"
+	"glick.org/glick/xdgexport/apps"
+)
+
+// exportSwitches are the rows of the preferences that say what applications may add to the desktop.
+type exportSwitches struct {
+	a         *application
+	window    *gtk.Window
+	model     state.ExportSwitches
+	rows      map[apps.Export]*adw.ActionRow
+	switches  map[apps.Export]*gtk.Switch
+	rendering bool // the switches move by what is known, not by the user
+	closed    bool
+}
+
+// addExportSwitches fills a group of the preferences. They follow what others switch as long as the window is open.
+func (a *application) addExportSwitches(w *adw.PreferencesWindow, group *adw.PreferencesGroup) {
+	s := &exportSwitches{a: a, window: &w.Window.Window, rows: map[apps.Export]*adw.ActionRow{}, switches: map[apps.Export]*gtk.Switch{}}
+	for _, r := range s.model.Rows() {
+		row := plainRow()
+		row.SetTitle(r.Title)
+		row.SetSubtitle(r.Text)
+		toggle := gtk.NewSwitch()
+		toggle.SetVAlign(gtk.AlignCenter)
+		describe(&toggle.Widget, r.Title)
+		toggle.UpdateProperty([]gtk.AccessibleProperty{gtk.AccessiblePropertyDescription}, []coreglib.Value{*coreglib.NewValue(r.Text)})
+		toggle.NotifyProperty("active", func() {
+			if !s.rendering {
+				s.do(s.model.Switch(r.Kind, toggle.Active()))
+				s.render()
+			}
+		})
+		row.AddSuffix(toggle)
+		row.SetActivatableWidget(toggle)
+		group.Add(row)
+		s.rows[r.Kind], s.switches[r.Kind] = row, toggle
+	}
+	s.model.Heard(apps.SwitchedOff()) // so that no switch moves when the window opens
+	s.render()
+	ctx, cancel := context.WithCancel(context.Background())
+	w.ConnectCloseRequest(func() bool {
+		s.closed = true
+		cancel()
+		return false
+	})
+	go work.WatchExports(ctx, func(off []apps.Export) {
+		inMain(func() {
+			if !s.closed {
+				s.model.Heard(off)
+				s.render()
+			}
+		})
+	})
+}
+
+func (s *exportSwitches) render() {
+	s.rendering = true
+	for _, r := range s.model.Rows() {
+		s.switches[r.Kind].SetActive(r.On)
+		s.rows[r.Kind].SetSensitive(r.Enabled)
+	}
+	s.rendering = false
+}
+
+// do carries out what the user has switched.
+func (s *exportSwitches) do(shown map[apps.Export]bool) {
+	if shown == nil {
+		return
+	}
+	s.a.work(func() func() {
+		off, err := work.SwitchExports(context.Background(), shown)
+		return func() {
+			s.do(s.model.Done(err, off))
+			if l := s.a.library; l != nil && l.details.page != nil {
+				l.details.read()
+			}
+			if s.closed {
+				return
+			}
+			s.render()
+			if err != nil {
+				showCause(s.window, state.FailedCause(tr.T("Could Not Change What Applications Add"), err, ""))
+			}
+		}
+	})
+}
