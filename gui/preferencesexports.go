@@ -10,7 +10,6 @@ import (
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 
 	"glick.org/glick/gui/state"
-	"glick.org/glick/gui/tr"
 	"glick.org/glick/gui/work"
 	"glick.org/glick/xdgexport/apps"
 )
@@ -35,7 +34,7 @@ func (a *application) addExportSwitches(w *adw.PreferencesWindow, group *adw.Pre
 		row.SetSubtitle(r.Text)
 		toggle := gtk.NewSwitch()
 		toggle.SetVAlign(gtk.AlignCenter)
-		describe(&toggle.Widget, r.Title)
+		// Its name for assistive technology is the row's title.
 		toggle.UpdateProperty([]gtk.AccessibleProperty{gtk.AccessiblePropertyDescription}, []coreglib.Value{*coreglib.NewValue(r.Text)})
 		toggle.NotifyProperty("active", func() {
 			if !s.rendering {
@@ -71,6 +70,7 @@ func (s *exportSwitches) render() {
 	for _, r := range s.model.Rows() {
 		s.switches[r.Kind].SetActive(r.On)
 		s.rows[r.Kind].SetSensitive(r.Enabled)
+		s.switches[r.Kind].SetSensitive(r.Enabled) // for assistive technology, which the row's state does not tell
 	}
 	s.rendering = false
 }
@@ -92,7 +92,7 @@ func (s *exportSwitches) do(shown map[apps.Export]bool) {
 			}
 			s.render()
 			if err != nil {
-				showCause(s.window, state.FailedCause(tr.T("Could Not Change What Applications Add"), err, ""))
+				showCause(s.window, state.SwitchCause(err))
 			}
 		}
 	})

@@ -3,8 +3,10 @@
 package state
 
 import (
+	"errors"
 	"maps"
 	"slices"
+	"syscall"
 
 	"glick.org/glick/gui/tr"
 	"glick.org/glick/xdgexport/apps"
@@ -69,6 +71,16 @@ func (s *ExportSwitches) on(kind apps.Export) bool {
 	return !slices.Contains(s.off, kind)
 }
 
+// SwitchCause says why something could not be switched.
+func SwitchCause(err error) Cause {
+	c := causeOf(err, "")
+	c.Title = tr.T("Could Not Change What Applications Add")
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		c.Advice = tr.T("The switches show what is set now.")
+	}
+	return c
+}
+
 // exportNeeds says which kinds are shown only together with another one.
 var exportNeeds = map[apps.Export]apps.Export{apps.ExportCommandHelp: apps.ExportCommands, apps.ExportSearch: apps.ExportServices}
 
@@ -87,11 +99,11 @@ func (s *ExportSwitches) Rows() []ExportRow {
 func exportWords(kind apps.Export) (title, text string) {
 	switch kind {
 	case apps.ExportFileTypes:
-		return tr.T("File Types"), tr.T("Applications are offered for opening files")
+		return tr.T("File Types"), tr.T("Files can be opened in applications")
 	case apps.ExportLinks:
-		return tr.T("Links"), tr.T("Applications are offered for opening links, such as mail addresses")
+		return tr.T("Links"), tr.T("Links can be opened in applications")
 	case apps.ExportCommands:
-		return tr.T("Commands"), tr.T("Programs can be started by their names in a terminal")
+		return tr.T("Commands"), tr.T("Programs can be started in a terminal")
 	case apps.ExportCommandHelp:
 		return tr.T("Help for Commands"), tr.T("Manual pages, and completion in the terminal")
 	case apps.ExportServices:
@@ -99,7 +111,7 @@ func exportWords(kind apps.Export) (title, text string) {
 	case apps.ExportSearch:
 		return tr.T("Search"), tr.T("Applications can answer searches in the overview")
 	case apps.ExportFonts:
-		return tr.T("Fonts"), tr.T("Fonts of applications are there for all others")
+		return tr.T("Fonts"), tr.T("All programs can use the fonts of applications")
 	}
 	return string(kind), ""
 }

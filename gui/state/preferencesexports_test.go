@@ -6,6 +6,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"glick.org/glick/xdgexport/apps"
@@ -65,6 +67,18 @@ func TestExportSwitches(t *testing.T) {
 	s.Switch(apps.ExportServices, false)
 	if i := slices.IndexFunc(s.Rows(), func(r ExportRow) bool { return r.Kind == apps.ExportSearch }); s.Rows()[i].Enabled {
 		t.Error("without services search can be switched")
+	}
+}
+
+func TestSwitchCause(t *testing.T) {
+	for _, err := range []error{errors.New("no"), syscall.EROFS, syscall.ENOSPC} {
+		c := SwitchCause(err)
+		if c.Title == "" || c.Advice == "" || strings.Contains(c.Advice, "“") || c.Detail != err.Error() {
+			t.Errorf("%v: %+v", err, c)
+		}
+	}
+	if c := SwitchCause(syscall.ENOSPC); !strings.Contains(c.Advice, "Make room") {
+		t.Errorf("%+v", c)
 	}
 }
 
