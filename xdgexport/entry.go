@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"glick.org/glick/bundle/keyfile"
+	"glick.org/glick/xdgexport/apps"
 )
 
 const (
@@ -222,6 +223,10 @@ func (p *planner) rewriteEntry(stem string, data []byte) (content []byte, notes 
 			break
 		}
 		cmd, ok := p.actionCommand(a, activatable)
+		if _, has := a.Get("Exec"); !ok && !has && p.isOff(apps.ExportServices) {
+			notes = append(notes, "its action "+name+" would be done by its D-Bus service, "+offReason(apps.ExportServices))
+			continue
+		}
 		if !ok {
 			notes = append(notes, "the program of its action "+name+" is not in the bundle")
 			continue

@@ -51,8 +51,10 @@ func switchedOff(reason string) apps.Export {
 	return ""
 }
 
-// isOff tells whether a kind is switched off.
-func (p *planner) isOff(kind apps.Export) bool { return slices.Contains(p.o.Off, kind) }
+// isOff tells whether a kind is switched off for the application.
+func (p *planner) isOff(kind apps.Export) bool {
+	return slices.Contains(p.o.Off, kind) && !slices.Contains(p.o.Excepted, p.id)
+}
 
 // leaveOff leaves a file out when its kind is switched off.
 func (p *planner) leaveOff(name, origin string) bool {

@@ -233,3 +233,78 @@ func TestSwitchedOffByTheUser(t *testing.T) {
 		t.Error("fonts are shown to all users")
 	}
 }
+
+// Of one application everything is shown all the same, when its user wants it.
+func TestExcepted(t *testing.T) {
+	noTools(t)
+	other := sample.App("org.aaa.Sample")
+	other["bin/other"] = "y"
+	delete(other, "share/mime/packages/org.aaa.Sample.xml") // the type is the other's
+	a, b := everything(t), appOf(t, "org.aaa.Sample", "1", other, "other")
+	o := faultOptions(t.TempDir())
+	o.Off = []apps.Export{apps.ExportCommands, apps.ExportFileTypes}
+	do := func(want Result) {
+		t.Helper()
+		w, err := Preview(a, []apps.App{b, a}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := Sync(t.Context(), []apps.App{b, a}, o)
+		if err != nil || !slices.Equal(res.Written, want.Written) || !slices.Equal(res.Removed, want.Removed) {
+			t.Errorf("%v: written %q, removed %q", err, res.Written, res.Removed)
+		}
+		for what, left := range map[string][]LeftOut{"preview": w.Left, "sync": res.Left} {
+			if slices.ContainsFunc(left, func(l LeftOut) bool { return l.App == a.ID }) == a.Excepted {
+				t.Errorf("the %s leaves out %v", what, left)
+			}
+		}
+		if again, err := Sync(t.Context(), []apps.App{b, a}, o); err != nil || again.Changed() {
+			t.Errorf("the next sync: %+v, %v", again, err)
+		}
+	}
+	if _, err := Sync(t.Context(), []apps.App{b, a}, o); err != nil {
+		t.Fatal(err)
+	}
+	hidden := []string{
+		"bash-completion/completions/own", "bin/own", "fish/vendor_completions.d/own.fish",
+		"icons/hicolor/48x48/mimetypes/" + id + "-application-x-sample.png", "man/man1/own.1", "mime/packages/" + id + ".xml", "zsh/site-functions/_own",
+	}
+	entry := []string{"applications/" + id + ".desktop"}
+	a.Excepted = true
+	do(Result{Written: sorted(entry, hidden)})
+	a.Excepted = false
+	do(Result{Written: entry, Removed: hidden})
+	// It is the user's own wish.
+	a.Excepted, a.System, b.System = true, true, true
+	all := faultOptions(t.TempDir())
+	all.System, all.Autostart, all.Glick, all.Off = true, nil, "/bin/true", o.Off
+	w, err := Plan([]apps.App{a}, all)
+	if err != nil || slices.ContainsFunc(w.Files, func(f File) bool { return areaOf(f.Path) == commandsArea }) {
+		t.Errorf("it is an exception for all users: %v\n%s", err, w)
+	}
+	all.Excepted = []string{id}
+	if w, err = Plan([]apps.App{a}, all); err != nil || !slices.ContainsFunc(w.Files, func(f File) bool { return areaOf(f.Path) == commandsArea }) {
+		t.Errorf("it is no exception: %v\n%s", err, w)
+	}
+}
+
+// An action without a program of its own goes with the service that does it.
+func TestSwitchedOffService(t *testing.T) {
+	tree := sample.App(id)
+	desktop := "share/applications/" + id + ".desktop"
+	tree[desktop] = strings.Replace(tree[desktop], "Actions=", "DBusActivatable=true\nActions=by-bus;", 1) + "[Desktop Action by-bus]\nName=By Bus\n"
+	list := shown(t, tree)
+	for _, off := range [][]apps.Export{nil, {apps.ExportServices}} {
+		w, err := Plan(list, Options{DataHome: "/nowhere", Glick: glick, Off: off})
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := strings.Contains(string(w.Files[0].Content), "[Desktop Action by-bus]")
+		said := slices.ContainsFunc(w.Left, func(l LeftOut) bool {
+			return strings.Contains(l.Reason, "action by-bus") && l.SwitchedOff() == apps.ExportServices
+		})
+		if has != (off == nil) || said != (off != nil) {
+			t.Errorf("with %q switched off:\n%s", off, w)
+		}
+	}
+}

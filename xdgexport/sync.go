@@ -953,7 +953,8 @@ func hashOf(data []byte) string {
 
 // appKey is equal when the same is to be derived. suffix is that of the options.
 func appKey(a apps.App, o Options, suffix string) string {
-	return hex.EncodeToString(a.Digest[:]) + suffix + flag(slices.Contains(o.Autostart, a.ID), "a")
+	return hex.EncodeToString(a.Digest[:]) + suffix + flag(slices.Contains(o.Autostart, a.ID), "a") +
+		flag(len(o.Off) > 0 && slices.Contains(o.Excepted, a.ID), "e")
 }
 
 func (o Options) keySuffix() string {

@@ -87,6 +87,9 @@ type Options struct {
 	// Off lists the kinds of export that are not shown, of all applications. When nil, these are the ones that the user has switched off, see
 	// [apps.SwitchedOff]; with System, or with a data folder given, all kinds are shown.
 	Off []apps.Export
+	// Excepted lists ids of applications of which everything is shown all the same, besides those of which apps.List says that the user wants it;
+	// with System it is only these.
+	Excepted []string
 	// DataDirs are the data folders of the host ($XDG_DATA_DIRS when nil), CommandDirs those for its commands (the usual
 	// ones when nil). What is there keeps its names, types and commands.
 	DataDirs, CommandDirs []string
@@ -166,8 +169,11 @@ func (o Options) forList(list []apps.App) Options {
 	if o.System {
 		return o
 	}
-	o.Autostart = slices.Clone(o.Autostart)
+	o.Autostart, o.Excepted = slices.Clone(o.Autostart), slices.Clone(o.Excepted)
 	for _, a := range list {
+		if a.Excepted && a.Default && !slices.Contains(o.Excepted, a.ID) {
+			o.Excepted = append(o.Excepted, a.ID)
+		}
 		if a.Autostart && a.Default && !slices.Contains(o.Autostart, a.ID) {
 			o.Autostart = append(o.Autostart, a.ID)
 		}

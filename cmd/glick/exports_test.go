@@ -46,18 +46,36 @@ func TestExportsCommand(t *testing.T) {
 	if out := words(); !strings.Contains(out, " commands no ") || !strings.Contains(out, " fonts no ") || !strings.Contains(out, " links yes ") {
 		t.Errorf("%s", out)
 	}
-	var facts []exportFacts
+	var facts exportsFacts
 	out := mustCLI(t, "exports", "--json", "--on", "commands")
-	if err := json.Unmarshal([]byte(out), &facts); err != nil || len(facts) != len(apps.Exports()) ||
-		slices.ContainsFunc(facts, func(f exportFacts) bool { return f.Shown == (f.Kind == apps.ExportFonts) || f.About == "" }) {
+	if err := json.Unmarshal([]byte(out), &facts); err != nil || len(facts.Kinds) != len(apps.Exports()) || facts.Excepted == nil || len(facts.Excepted) > 0 ||
+		slices.ContainsFunc(facts.Kinds, func(f exportFacts) bool { return f.Shown == (f.Kind == apps.ExportFonts) || f.About == "" }) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	there(true)
-	for _, args := range [][]string{{"--off", "x\x1b"}, {"--on", "fonts", "--off", "fonts"}, {"fonts"}, {"--off"}} {
+	for _, args := range [][]string{{"--off", "x\x1b"}, {"--on", "fonts", "--off", "fonts"}, {"--except", id, "--no-except", id}, {"fonts"}, {"--off"}} {
 		code, out, errs := cli(t, append([]string{"exports"}, args...)...)
 		if code != exitUsage || out != "" || errs == "" || strings.Contains(errs, "\x1b") {
 			t.Errorf("%q: %d %q %q", args, code, out, errs)
 		}
+	}
+	// One application is an exception.
+	mustCLI(t, "exports", "--off", "commands", "--except", id)
+	there(true)
+	if out := mustCLI(t, "info", id); !strings.Contains(out, "Excepted:") {
+		t.Errorf("%s", out)
+	}
+	if out := mustCLI(t, "exports"); !strings.HasSuffix(out, "\nEverything is shown of "+id+"\n") {
+		t.Errorf("%s", out)
+	}
+	out = mustCLI(t, "exports", "--json")
+	if err := json.Unmarshal([]byte(out), &facts); err != nil || !slices.Equal(facts.Excepted, []string{id}) || len(facts.Kinds) != len(apps.Exports()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	mustCLI(t, "exports", "--no-except", id)
+	there(false)
+	if code, _, errs := cli(t, "exports", "--except", "org.example.None"); code != exitNotFound || !strings.Contains(errs, "no application of that id") {
+		t.Errorf("%d %q", code, errs)
 	}
 	if _, out, _ := cli(t, "__complete", "exports", "--off", ""); !strings.HasPrefix(out, "file-types\tkinds of files that applications open\n") {
 		t.Errorf("completed by %q", out)

@@ -33,6 +33,7 @@ type desktopFacts struct {
 	Instead   string `json:"instead,omitempty"` // the version that is shown
 	AllUsers  bool   `json:"all-users"`         // it is installed for all users
 	Autostart bool   `json:"autostart"`         // the user wants it to be started with the session
+	Excepted  bool   `json:"excepted"`          // the user wants everything of it shown, whatever is switched off
 
 	Adds  xdgexport.Summary   `json:"adds"`
 	Files []string            `json:"files,omitempty"` // below the data folder; "bin/…" and "autostart/…" in the ones for these
@@ -74,7 +75,7 @@ func (f *bundleFacts) addDesktop(b *bundle.Bundle) error {
 	if app.Origin != (apps.Origin{}) {
 		f.Origin = &app.Origin
 	}
-	d.AllUsers, d.Autostart, d.Shown = app.System, app.Autostart, app.Default
+	d.AllUsers, d.Autostart, d.Shown, d.Excepted = app.System, app.Autostart, app.Default, app.Excepted
 	for _, a := range list {
 		if a.ID != app.ID {
 			continue
@@ -153,6 +154,9 @@ func (d *desktopFacts) print(id string, line func(string, any)) {
 	}
 	if d.Autostart {
 		line("Autostart", "yes")
+	}
+	if d.Excepted {
+		line("Excepted", "yes, everything is shown whatever is switched off")
 	}
 	count := func(n int) string {
 		if n == 0 {

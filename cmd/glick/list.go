@@ -29,6 +29,8 @@ type listed struct {
 
 	Autostart bool `json:"autostart,omitempty"` // the user wants it started with the session
 
+	Excepted bool `json:"excepted,omitempty"` // everything is shown of it, whatever is switched off
+
 	State  string `json:"state"`         // of its signature
 	Key    string `json:"key,omitempty"` // fingerprint
 	Origin string `json:"origin,omitempty"`
@@ -67,7 +69,7 @@ func printListJSON(w io.Writer, list []apps.App) error {
 	out := make([]listed, 0, len(list))
 	for _, a := range list {
 		out = append(out, listed{
-			a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default, a.Autostart, a.State.String(), a.Key.Fingerprint, a.Origin.URL,
+			a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default, a.Autostart, a.Excepted, a.State.String(), a.Key.Fingerprint, a.Origin.URL,
 		})
 	}
 	return printJSON(w, out)

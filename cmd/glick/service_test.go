@@ -165,6 +165,7 @@ func TestSameWithAndWithoutService(t *testing.T) {
 	commands := [][]string{
 		{"install", broken, first, "/does/not/exist"}, {"install", "--keep-both", second}, {"install", "--move", second}, {"list"}, {"list", "--json"},
 		{"exports"}, {"exports", "--off", "services,fonts"}, {"exports", "--json"}, {"exports", "--off", "x"}, {"exports", "--on", "services", "--json"},
+		{"exports", "--except", id}, {"exports", "--except", "a.b.None"}, {"exports", "--except", "no id"}, {"exports"}, {"exports", "--no-except", id},
 		{"default", id, "1.0"}, {"default", id, "3"}, {"default", "no id"}, {"list"}, {"accept", id}, {"uninstall", "org.example.None", first},
 		{"uninstall", id}, {"list"}, {"uninstall", "HOME/Apps/moved.bundle"}, {"list", "--json"}, {"install", broken}, {"ps", "x"},
 	}

@@ -59,6 +59,7 @@ type App struct {
 	System            bool          // it lies in a folder that all users share
 	Default           bool          // of all usable versions of this id, the one that is used and exported
 	Autostart         bool          // the user wants its id to be started with the session
+	Excepted          bool          // the user wants shown of its id also what is switched off for applications in general
 
 	State  trust.State // whether its signature is the expected one; what is not State.Usable is never Default
 	Key    trust.Key   // whose signature it has, with the user's comment on the key; the zero value for none
@@ -202,15 +203,23 @@ func SetAutostart(id string, on bool) error {
 	what := "keep the application from starting with the session"
 	if on {
 		what = "have the application started with the session"
-		all, _, err := List()
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(all, func(a App) bool { return a.ID == id && a.Default }) {
-			return fmt.Errorf("cannot have %s started with the session: no application of that id can be used: %w", id, fs.ErrNotExist)
+		if err := usable(id); err != nil {
+			return fmt.Errorf("cannot have %s started with the session: %w", id, err)
 		}
 	}
 	return current().decide(what, func(b *trust.Book) (*trust.Record, error) { return b.ChooseAutostart(id, on) })
+}
+
+// usable makes sure that there is an application that can be used.
+func usable(id string) error {
+	if err := bundle.ValidID(id); err != nil {
+		return err
+	}
+	all, _, err := List()
+	if err == nil && !slices.ContainsFunc(all, func(a App) bool { return a.ID == id && a.Default }) {
+		err = fmt.Errorf("no application of that id can be used: %w", fs.ErrNotExist)
+	}
+	return err
 }
 
 // rank sorts the bundles of one id and marks the default: of those that can be used the version that is chosen, or else the highest; of equal ones a

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"glick.org/glick/xdgexport/apps/trust"
 )
 
 // Export is a kind of what applications show to the desktop, as far as the user can switch it off. doc/exports.md says what is of each kind.
@@ -55,6 +57,21 @@ func SetExports(shown map[Export]bool) error {
 		return fmt.Errorf("cannot remember what is switched off: %w", plain(err))
 	}
 	return nil
+}
+
+// SetExcepted says whether everything of an application is shown, whatever is switched off for applications in general. The choice is the id's, and lasts
+// when the bundle is replaced or deleted. The error is fs.ErrNotExist when it is to be an exception and no bundle of the id can be used.
+//
+// Call xdgexport.Refresh afterwards.
+func SetExcepted(id string, on bool) error {
+	what := "show of the application only what is switched on"
+	if on {
+		what = "show everything of the application"
+		if err := usable(id); err != nil {
+			return fmt.Errorf("cannot show everything of %s: %w", id, err)
+		}
+	}
+	return current().decide(what, func(b *trust.Book) (*trust.Record, error) { return b.ChooseExcepted(id, on) })
 }
 
 // switches are what the user has switched off, in a file of its own: every line says all of it, and the last one counts.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/adrg/xdg"
 	"golang.org/x/sys/unix"
+
+	"glick.org/glick/internal/sample"
 )
 
 func wantOff(t *testing.T, what string, want ...Export) {
@@ -220,5 +223,43 @@ func TestSwitchingInterrupted(t *testing.T) {
 			}
 			after(fmt.Sprintf("killed before call %d", n), done)
 		}
+	}
+}
+
+// An exception is the id's, like what is started with the session, and not for who comes in its place.
+func TestSetExcepted(t *testing.T) {
+	home := newHome(t)
+	is := func(want bool) {
+		t.Helper()
+		for range 2 {
+			for _, a := range list(t) {
+				if a.Excepted != want {
+					t.Errorf("%s %s: everything is shown: %t", a.ID, a.Version, a.Excepted)
+				}
+			}
+			fresh() // another process
+		}
+	}
+	if err := SetExcepted(id, true); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is not there: %v", err)
+	}
+	mustDo(t, os.MkdirAll(home, 0o755))
+	sample.Build(t, home, id, "1", sample.App(id))
+	is(false)
+	mustDo(t, SetExcepted(id, true), SetExcepted(id, true))
+	is(true)
+	mustDo(t, os.Remove(filepath.Join(home, id+"-1.bundle")))
+	list(t)
+	sample.Build(t, home, id, "2", sample.App(id))
+	is(true)
+	mustDo(t, SetAutostart(id, true), SetAutostart(id, false))
+	is(true)
+	mustDo(t, SetExcepted(id, false))
+	is(false)
+	mustDo(t, SetExcepted(id, true), Forget(id))
+	is(false)
+	mustDo(t, SetExcepted("org.example.None", false))
+	if err := SetExcepted("no id", false); err == nil {
+		t.Error("no id can be no exception")
 	}
 }

@@ -416,7 +416,7 @@ func (l *library) appOf(f *facts, path string, size int64, system bool) App {
 		a.State = l.book.Judge(f.ID, f.Key, f.Digest)
 	}
 	a.Key.Comment = l.book.Comment(f.ID, f.Key.Fingerprint)
-	a.Autostart = l.book.Autostart(f.ID)
+	a.Autostart, a.Excepted = l.book.Autostart(f.ID), l.book.Excepted(f.ID)
 	return a
 }
 

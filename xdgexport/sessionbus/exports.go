@@ -55,3 +55,17 @@ func (m *methods) SetExports(message dbus.Message, kinds map[string]bool) *dbus.
 	m.s.sync()
 	return nil
 }
+
+// SetExcepted is [apps.SetExcepted].
+func SetExcepted(id string, on bool) error {
+	return ask(context.Background(), "SetExcepted", []any{id, on}, func() error { return apps.SetExcepted(id, on) })
+}
+
+func (m *methods) SetExcepted(message dbus.Message, id string, on bool) *dbus.Error {
+	done, failed := m.beginDecision(message, id, "")
+	if failed != nil {
+		return failed
+	}
+	defer done()
+	return m.decided(id, apps.SetExcepted(id, on))
+}

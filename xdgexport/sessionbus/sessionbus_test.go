@@ -328,6 +328,9 @@ func TestSameWithAndWithoutService(t *testing.T) {
 			note("exports", SetExports(map[apps.Export]bool{apps.ExportFonts: false, apps.ExportCommands: true}))
 			note(fmt.Sprint(apps.SwitchedOff()), SetExports(map[apps.Export]bool{"nonsense": false}))
 			note("exports", SetExports(nil))
+			note("excepted", SetExcepted(id, true))
+			note("excepted", SetExcepted("a.b.None", true))
+			note("excepted", SetExcepted(id, false))
 			note("accept", Accept(id, "SHA256:"+strings.Repeat("A", 43)))
 			note("accept", Accept(id, a.Digest.String()))
 			note("accept", Accept(id, "nonsense"))
@@ -913,7 +916,7 @@ func TestHostileCallers(t *testing.T) {
 		{"Accept", []any{"", "SHA256:x", none}}, {"Accept", []any{id, long, none}}, {"Accept", []any{id, "x", map[string]dbus.Variant{"comment": dbus.MakeVariant(long)}}},
 		{"Forget", []any{long}}, {"Sync", []any{"x"}}, {"List", []any{none}}, {"Instances", []any{1.5}}, {"Cancel", []any{uint64(1)}},
 		{"Restore", []any{true}}, {"Exports", []any{"x"}}, {"SetExports", []any{none}}, {"SetExports", []any{map[string]bool{"fonts": false, "../x": true}}},
-		{"SetExports", []any{map[string]bool{long: false}}}, {"SetExports", []any{"fonts"}},
+		{"SetExports", []any{map[string]bool{long: false}}}, {"SetExports", []any{"fonts"}}, {"SetExcepted", []any{"../x", true}}, {"SetExcepted", []any{long, false}}, {"SetExcepted", []any{id}},
 	} {
 		var bus dbus.Error
 		err := p.object().Call(Interface+"."+c.method, 0, c.args...).Err

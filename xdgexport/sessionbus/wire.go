@@ -67,7 +67,7 @@ func EncodeApp(a apps.App) map[string]dbus.Variant {
 	d := dict{
 		"id": dbus.MakeVariant(text(a.ID)), "version": dbus.MakeVariant(text(a.Version)), "name": dbus.MakeVariant(text(a.Name)),
 		"file": dbus.MakeVariant(text(a.File)), "size": dbus.MakeVariant(a.Size), "system": dbus.MakeVariant(a.System),
-		"default": dbus.MakeVariant(a.Default), "autostart": dbus.MakeVariant(a.Autostart), "state": dbus.MakeVariant(a.State.String()),
+		"default": dbus.MakeVariant(a.Default), "autostart": dbus.MakeVariant(a.Autostart), "excepted": dbus.MakeVariant(a.Excepted), "state": dbus.MakeVariant(a.State.String()),
 		"digest": dbus.MakeVariant(a.Digest.String()),
 	}
 	d.put("key", a.Key.Fingerprint)
@@ -83,7 +83,7 @@ func EncodeApp(a apps.App) map[string]dbus.Variant {
 func decodeApp(d dict) apps.App {
 	a := apps.App{
 		ID: d.text("id"), Version: d.text("version"), Name: d.text("name"), File: d.text("file"), Size: d.number("size"),
-		System: d.flag("system"), Default: d.flag("default"), Autostart: d.flag("autostart"), State: stateOf(d.text("state")), Damage: d.text("damage"),
+		System: d.flag("system"), Default: d.flag("default"), Autostart: d.flag("autostart"), Excepted: d.flag("excepted"), State: stateOf(d.text("state")), Damage: d.text("damage"),
 		Key: trust.Key{
 			Fingerprint: d.text("key"), Type: d.text("key-type"), Public: d.text("key-public"), Comment: d.text("key-comment"),
 		},

@@ -101,6 +101,8 @@ type Record struct {
 	Version  string    `json:"version,omitempty"`  // that the user wants; empty for the newest
 	// Autostart says that the user wants it to be started with the session.
 	Autostart bool `json:"autostart,omitempty"`
+	// Excepted says that the user wants shown of it also what is switched off for applications in general.
+	Excepted bool `json:"excepted,omitempty"`
 }
 
 func (r *Record) clone() *Record {
@@ -184,7 +186,7 @@ func (b *Book) Put(r *Record) {
 	if b.records == nil {
 		b.records = map[string]*Record{}
 	}
-	if !r.Known && r.Version == "" && !r.Autostart {
+	if !r.Known && r.Version == "" && !r.Autostart && !r.Excepted {
 		delete(b.records, r.ID)
 		return
 	}
@@ -335,7 +337,7 @@ func (b *Book) begin(id string, now time.Time) (*Record, error) {
 }
 
 // Forget returns the record of an id without keys: the next bundle of it is the first one. As it may be anybody's, it is not started with the
-// session. Nil when nothing is remembered.
+// session, and is no exception to what is switched off. Nil when nothing is remembered.
 func (b *Book) Forget(id string) *Record {
 	old := b.records[id]
 	if old == nil || !old.Known {
@@ -373,18 +375,33 @@ func (b *Book) Choice(id string) string {
 
 // ChooseAutostart returns the record of an id that is to be started with the session, or is not; nil when it is so already.
 func (b *Book) ChooseAutostart(id string, on bool) (*Record, error) {
+	return b.choose(id, on, func(r *Record) *bool { return &r.Autostart })
+}
+
+// ChooseExcepted returns the record of an id of which everything is to be shown, or is not; nil when it is so already.
+func (b *Book) ChooseExcepted(id string, on bool) (*Record, error) {
+	return b.choose(id, on, func(r *Record) *bool { return &r.Excepted })
+}
+
+func (b *Book) choose(id string, on bool, what func(*Record) *bool) (*Record, error) {
 	if err := bundle.ValidID(id); err != nil {
 		return nil, err
-	}
-	if b.Autostart(id) == on {
-		return nil, nil
 	}
 	r := &Record{ID: id}
 	if old := b.records[id]; old != nil {
 		r = old.clone()
 	}
-	r.Autostart = on
+	if *what(r) == on {
+		return nil, nil
+	}
+	*what(r) = on
 	return r, nil
+}
+
+// Excepted tells whether the user wants everything of an id shown.
+func (b *Book) Excepted(id string) bool {
+	r := b.records[id]
+	return r != nil && r.Excepted
 }
 
 // Autostart tells whether the user wants an id to be started with the session.
