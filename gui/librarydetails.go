@@ -37,7 +37,10 @@ type detailsPage struct {
 	remove *gtk.Button
 	expert *adw.ExpanderRow
 	lines  []*adw.ActionRow // of expert
-	cancel context.CancelFunc
+
+	exception *adw.ActionRow  // of adds; nil, or no longer shown, when there is nothing to except
+	wishes    map[string]bool // by id: whether it is to be an exception, while that is being carried out
+	cancel    context.CancelFunc
 }
 
 // group is a group of rows that is filled anew when it changes.
@@ -59,7 +62,7 @@ func (g *group) add(c gtk.Widgetter) {
 }
 
 func newDetailsPage(w *libraryWindow, content *gtk.Box, title *adw.WindowTitle) *detailsPage {
-	return &detailsPage{w: w, content: content, title: title}
+	return &detailsPage{w: w, content: content, title: title, wishes: map[string]bool{}}
 }
 
 func (p *detailsPage) show(a state.App) {
@@ -116,7 +119,7 @@ func (p *detailsPage) close() {
 	}
 	p.cancel()
 	p.content.Remove(p.page)
-	p.page, p.icon, p.labels, p.groups, p.open, p.remove, p.expert, p.lines = nil, nil, nil, nil, nil, nil, nil, nil
+	p.page, p.icon, p.labels, p.groups, p.open, p.remove, p.expert, p.lines, p.exception = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	p.app, p.facts, p.shown = state.App{}, state.AppFacts{}, state.DetailsView{}
 }
 
@@ -189,7 +192,7 @@ func (p *detailsPage) render() {
 	if !reflect.DeepEqual(old.Facts, v.Facts) {
 		p.renderRows("facts", v.Facts)
 	}
-	if !reflect.DeepEqual(old.Adds, v.Adds) {
+	if !reflect.DeepEqual(old.Adds, v.Adds) || old.CanExcept != v.CanExcept || old.Excepted != v.Excepted {
 		p.renderRows("adds", v.Adds)
 	}
 	if !reflect.DeepEqual(old.Data, v.Data) || old.DataText != v.DataText {
@@ -206,15 +209,22 @@ func (p *detailsPage) render() {
 
 func (p *detailsPage) renderRows(name string, rows []state.Row) {
 	g := p.groups[name]
+	focused := p.exception != nil && (p.exception.HasFocus() || p.exception.FocusChild() != nil)
 	g.clear()
 	for _, r := range rows {
 		row := newFactRow()
 		row.show(r)
+		if r.ID == "off" && p.shown.CanExcept {
+			p.addException(row.ActionRow)
+		}
 		if r.ID == "file" {
 			file := p.app.Current().File
 			row.AddSuffix(p.suffix("folder-open-symbolic", tr.T("Show in Files"), tr.T("Show in Files"), func() { p.w.showInFiles(file) }))
 		}
 		g.add(row)
+		if r.ID == "off" && focused {
+			row.GrabFocus()
+		}
 	}
 }
 

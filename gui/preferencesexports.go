@@ -97,3 +97,42 @@ func (s *exportSwitches) do(shown map[apps.Export]bool) {
 		}
 	})
 }
+
+// addException gives a row of the details the switch that shows everything of the application.
+func (p *detailsPage) addException(row *adw.ActionRow) {
+	toggle := gtk.NewSwitch()
+	toggle.SetVAlign(gtk.AlignCenter)
+	toggle.SetActive(p.shown.Excepted)
+	id := p.app.Key
+	toggle.NotifyProperty("active", func() { p.except(id, toggle.Active()) })
+	row.AddSuffix(toggle)
+	row.SetActivatableWidget(toggle)
+	p.exception = row
+}
+
+// except carries out what the user has switched; of several wishes in a row the last one counts.
+func (p *detailsPage) except(id string, on bool) {
+	_, busy := p.wishes[id]
+	p.wishes[id] = on
+	if busy {
+		return
+	}
+	p.w.app.work(func() func() {
+		err := work.Except(context.Background(), id, on)
+		return func() {
+			last := p.wishes[id]
+			delete(p.wishes, id)
+			switch {
+			case err == nil && last != on:
+				p.except(id, last)
+			case p.w.closed || p.page == nil || p.app.Key != id:
+			case err != nil:
+				p.shown.Adds = nil // the switch is shown as it was
+				p.render()
+				showCause(&p.w.window.Window, state.SwitchCause(err))
+			default:
+				p.read()
+			}
+		}
+	})
+}

@@ -23,6 +23,7 @@ type AppFacts struct {
 	Slices             int
 	Unpacked           int64     // of all contents, in bytes
 	Adds               *Adds     // nil when not known
+	Excepted           bool      // also what is switched off is shown of it
 	Since              time.Time // when the id was seen first; zero when not known
 	Data               []DataFolder
 	// Elsewhere says that the application is installed in another way as well, and uses the same data.
@@ -59,6 +60,7 @@ type DetailsView struct {
 	Versions               []VersionRow // empty when there is but one, and nothing to choose
 	Facts                  []Row
 	Adds                   []Row
+	CanExcept, Excepted    bool // of Adds the row "off" is a switch, which is on
 	Data                   []DataRow
 	DataText               string // under the heading
 	Details                []Detail
@@ -114,6 +116,9 @@ func (l Library) Details(a App, facts AppFacts) DetailsView {
 	}
 	v.Facts = l.facts(a, facts)
 	v.Adds = Model{Adds: facts.Adds}.addsRows()
+	if a.Usable() {
+		v.offerException(facts)
+	}
 	v.Data, v.DataText = dataRows(facts)
 	v.Details = fileDetails(f, facts)
 	return v

@@ -115,3 +115,15 @@ func exportWords(kind apps.Export) (title, text string) {
 	}
 	return string(kind), ""
 }
+
+// offerException makes the row that says what is switched off a switch, by which it is shown of this application all the same.
+func (v *DetailsView) offerException(facts AppFacts) {
+	i := slices.IndexFunc(v.Adds, func(r Row) bool { return r.ID == "off" })
+	if i < 0 {
+		return
+	}
+	v.CanExcept, v.Excepted = true, facts.Excepted
+	v.Adds[i].Icon = "emblem-system-symbolic"
+	v.Adds[i].Text = tr.F("Off in the preferences: {kinds}", "kinds", v.Adds[i].Text)
+	v.Adds[i].Title = tr.T("Show What Is Switched Off")
+}

@@ -89,4 +89,23 @@ func TestAddsSwitchedOff(t *testing.T) {
 	if len(rows) != 2 || last.ID != "off" || last.Title != "Switched off in the preferences" || last.Text != "Commands, Fonts" {
 		t.Errorf("%+v", rows)
 	}
+	// On the page of an application that can be used it is a switch.
+	l := shelf()
+	a, _ := l.App("org.example.Meadow")
+	facts := AppFacts{File: a.Current().File, Loaded: true, Adds: &Adds{Off: []apps.Export{apps.ExportCommands}}, Excepted: true}
+	v := l.Details(a, facts)
+	last = v.Adds[len(v.Adds)-1]
+	if !v.CanExcept || !v.Excepted || last.ID != "off" || last.Title != "Show What Is Switched Off" || last.Text != "Off in the preferences: Commands" {
+		t.Errorf("%+v", v)
+	}
+	facts.Adds.Off = nil
+	if v := l.Details(a, facts); v.CanExcept || v.Excepted {
+		t.Errorf("%+v", v)
+	}
+	for i := range a.Files {
+		a.Files[i].Err, facts.Adds.Off = errors.New("no"), []apps.Export{apps.ExportCommands}
+	}
+	if v := l.Details(a, facts); v.CanExcept {
+		t.Errorf("what cannot be used can be an exception: %+v", v)
+	}
 }

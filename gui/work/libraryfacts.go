@@ -53,8 +53,15 @@ func Facts(ctx context.Context, f state.AppFile) state.AppFacts {
 		return facts
 	}
 	app.Default, app.State = true, f.Trust
-	if plan, err := xdgexport.Plan([]apps.App{app}, elsewhere()); err == nil {
+	o := elsewhere()
+	if plan, err := xdgexport.Plan([]apps.App{app}, o); err == nil {
 		facts.Adds = addsOf(plan, Languages())
+	}
+	if facts.Excepted = app.Excepted; facts.Excepted && facts.Adds != nil && len(o.Off) > 0 {
+		app.Excepted = false
+		if plan, err := xdgexport.Plan([]apps.App{app}, o); err == nil {
+			facts.Adds.Off = addsOf(plan, nil).Off
+		}
 	}
 	return facts
 }

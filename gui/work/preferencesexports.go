@@ -19,6 +19,14 @@ func SwitchExports(ctx context.Context, shown map[apps.Export]bool) (off []apps.
 	return apps.SwitchedOff(), err
 }
 
+// Except shows everything of an application, or only what is switched on, and returns when the desktop does.
+func Except(ctx context.Context, id string, on bool) error {
+	if err := sessionbus.SetExcepted(id, on); err != nil {
+		return err
+	}
+	return xdgexport.Refresh(ctx)
+}
+
 // WatchExports calls changed with what is switched off, now and each time that it may have become something else, until ctx ends.
 func WatchExports(ctx context.Context, changed func(off []apps.Export)) {
 	tell := func() { changed(apps.SwitchedOff()) }

@@ -44,6 +44,16 @@ func TestSwitchExports(t *testing.T) {
 			t.Errorf("%s adds %+v, %v", f, a, err)
 		}
 	}
+	// One is an exception.
+	for _, on := range []bool{true, false} {
+		if err := Except(t.Context(), sampleID, on); err != nil || There(command) != on {
+			t.Errorf("excepted: %t: %v; the command is there: %t", on, err, There(command))
+		}
+		facts := Facts(t.Context(), list[0].Current())
+		if a := facts.Adds; facts.Excepted != on || a == nil || !slices.Equal(a.Off, off) || (len(a.Commands) > 0) != on || (len(a.Left) == 0) != on {
+			t.Errorf("excepted: %t: %+v adds %+v", on, facts, a)
+		}
+	}
 	if off, err := SwitchExports(t.Context(), map[apps.Export]bool{apps.ExportServices: true}); err != nil || len(off) != 1 || !There(service) || There(command) {
 		t.Errorf("off are %q, %v; the service is there: %t, the command: %t", off, err, There(service), There(command))
 	}
