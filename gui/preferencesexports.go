@@ -127,8 +127,9 @@ func (p *detailsPage) except(id string, on bool) {
 				p.except(id, last)
 			case p.w.closed || p.page == nil || p.app.Key != id:
 			case err != nil:
-				p.shown.Adds = nil // the switch is shown as it was
+				p.shown.Adds = nil // the switch is shown as it was, and then as it is
 				p.render()
+				p.read()
 				showCause(&p.w.window.Window, state.SwitchCause(err))
 			default:
 				p.read()

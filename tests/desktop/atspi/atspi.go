@@ -114,6 +114,7 @@ func (n Node) Role() string {
 
 // The states that tests ask for, by their number in AtspiStateType.
 const (
+	StateChecked   = 4
 	StateEnabled   = 8
 	StateFocused   = 12
 	StateSensitive = 24
