@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -82,6 +83,7 @@ type bundleFacts struct {
 	Signature    signatureFacts `json:"signature"`
 	Trust        *trustFacts    `json:"trust,omitempty"`
 	Origin       *apps.Origin   `json:"origin,omitempty"` // where it was downloaded from
+	LastUsed     time.Time      `json:"last-used,omitzero"`
 	Desktop      *desktopFacts  `json:"desktop,omitempty"`
 	Slices       []sliceFacts   `json:"slices"`
 	Sections     []sectionFacts `json:"sections"`
@@ -125,6 +127,7 @@ func collectFacts(b *bundle.Bundle, file string) (*bundleFacts, error) {
 	if b.Digest() != (bundle.Digest{}) {
 		facts.Digest = b.Digest().String()
 	}
+	facts.LastUsed = wholeSecond(apps.Used(m.ID))
 	for _, s := range b.Sections() {
 		facts.Sections = append(facts.Sections, sectionFacts(s))
 	}
@@ -246,6 +249,9 @@ func (f *bundleFacts) print(out io.Writer) error {
 	}
 	if f.Origin != nil {
 		line("Downloaded from", cmp.Or(f.Origin.URL, f.Origin.Referrer))
+	}
+	if !f.LastUsed.IsZero() {
+		line("Last used", f.LastUsed.Local().Format(time.DateTime))
 	}
 	if f.Desktop != nil {
 		f.Desktop.print(f.ID, line)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,8 @@ type listed struct {
 	State  string `json:"state"`         // of its signature
 	Key    string `json:"key,omitempty"` // fingerprint
 	Origin string `json:"origin,omitempty"`
+
+	LastUsed time.Time `json:"last-used,omitzero"` // when an instance was started last, or ended, as far as the session service knows
 }
 
 func newListCommand() *cobra.Command {
@@ -66,13 +69,23 @@ func newListCommand() *cobra.Command {
 }
 
 func printListJSON(w io.Writer, list []apps.App) error {
+	used := apps.AllUsed()
 	out := make([]listed, 0, len(list))
 	for _, a := range list {
 		out = append(out, listed{
 			a.ID, a.Version, a.Name, a.File, a.Size, a.Digest.String(), a.System, a.Default, a.Autostart, a.Excepted, a.State.String(), a.Key.Fingerprint, a.Origin.URL,
+			wholeSecond(used[a.ID]),
 		})
 	}
 	return printJSON(w, out)
+}
+
+// wholeSecond is a time as it is shown, in UTC.
+func wholeSecond(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Second)
 }
 
 func printList(w io.Writer, list []apps.App) error {

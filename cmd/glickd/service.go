@@ -110,6 +110,8 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 
 	var parts sync.WaitGroup
 	parts.Go(func() { s.checks.run(ctx) })
+	uses := newUses(log)
+	parts.Go(func() { uses.run(ctx) })
 	if s.bus != nil {
 		useCatalogue(os.Getenv, localeDir())
 		parts.Go(func() { s.notifier.run(ctx) })
@@ -124,10 +126,16 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 	})
 	parts.Go(func() {
 		o := session.Options{Log: log, Installed: &s.pool, Plan: launch.Answer, Succession: succession(log), Replace: replace}
+		o.Started, o.Ended = func(_ string, i session.Instance) { uses.started(i) }, uses.ended
 		if s.bus != nil {
 			managed := s.bus.managed()
-			o.Ready, o.Ended = func() { ready(); running.changed() }, running.ended
+			o.Ready = func() { ready(); running.changed() }
+			o.Ended = func(i session.Instance) {
+				uses.ended(i)
+				running.ended(i)
+			}
 			o.Started = func(folder string, i session.Instance) {
+				uses.started(i)
 				running.started(i)
 				if !managed {
 					return
@@ -337,6 +345,9 @@ func (s *service) sync(ctx context.Context) error {
 	s.left = left
 	if res.Changed() {
 		s.log.Info("synced", "written", len(res.Written), "removed", len(res.Removed))
+	}
+	if first {
+		apps.CleanUsed(list)
 	}
 	if first || changed || res.Changed() {
 		res.Update(s.exports)

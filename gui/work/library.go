@@ -102,9 +102,19 @@ func WatchRunning(ctx context.Context, changed func()) error {
 // maxUsed is how much of GNOME Shell's memory is looked at, in bytes; a real one has some kilobytes.
 const maxUsed = 4 << 20
 
-// LastUsed tells when applications were used last, by their ids, as far as GNOME Shell remembers: it writes down when a window of an
-// application had the focus last (shell_app_usage.c), every few minutes.
+// LastUsed tells when applications were used last, by their ids: the latest of what the session service has noted and what GNOME Shell remembers.
 func LastUsed() map[string]time.Time {
+	used := apps.AllUsed()
+	for id, when := range shellUsed() {
+		if when.After(used[id]) {
+			used[id] = when
+		}
+	}
+	return used
+}
+
+// shellUsed is what GNOME Shell remembers: it writes down when a window of an application had the focus last (shell_app_usage.c), every few minutes.
+func shellUsed() map[string]time.Time {
 	f, err := os.Open(filepath.Join(xdg.DataHome, "gnome-shell", "application_state"))
 	if err != nil {
 		return nil

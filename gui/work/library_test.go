@@ -5,15 +5,19 @@ package work
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/state"
 	"glick.org/glick/internal/sample"
+	"glick.org/glick/xdgexport/apps"
 	"glick.org/glick/xdgexport/apps/trust"
 )
 
@@ -291,5 +295,23 @@ func TestStanding(t *testing.T) {
 	}
 	if s := Standing(filepath.Join(downloads, "none")); s.Readable {
 		t.Errorf("nothing: %+v", s)
+	}
+}
+
+// The latest of what is known counts, whoever knows it.
+func TestLastUsed(t *testing.T) {
+	home := newHome(t)
+	noon := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
+	put(t, filepath.Join(home, ".local/share/gnome-shell/application_state"), fmt.Sprintf(
+		`<application-state><context id=""><application id="a.b.Both.desktop" last-seen="%d"/><application id="a.b.Shell.desktop" last-seen="%d"/>`+
+			`<application id="a.b.Later.desktop" last-seen="%d"/></context></application-state>`, noon.Unix(), noon.Unix(), noon.Unix()+9))
+	for id, when := range map[string]time.Time{"a.b.Both": noon.Add(time.Hour), "a.b.Later": noon, "a.b.Service": noon} {
+		if err := apps.NoteUse(id, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]time.Time{"a.b.Both": noon.Add(time.Hour), "a.b.Shell": noon, "a.b.Later": noon.Add(9 * time.Second), "a.b.Service": noon}
+	if got := LastUsed(); !maps.EqualFunc(got, want, time.Time.Equal) {
+		t.Errorf("used: %v, want %v", got, want)
 	}
 }

@@ -50,6 +50,9 @@ type removed struct {
 	file, hidden string
 	mu           sync.Mutex
 	lock         *os.File // guarded by mu; nil when restored or discarded
+
+	id   string    // of the application, when this was its last file
+	used time.Time // when it was used last
 }
 
 func putAside(ctx context.Context, file string) (*removed, error) {
@@ -80,7 +83,7 @@ func putAside(ctx context.Context, file string) (*removed, error) {
 	if err != nil {
 		return fail(err)
 	}
-	r := &removed{file: path}
+	r := &removed{file: path, id: current().lastOf(path)}
 	if info.Mode().IsRegular() {
 		// A symbolic link is the user's own; the link goes, and nothing has to be kept for it.
 		if r.lock, _, err = open(path, unix.O_NOFOLLOW); err != nil {
@@ -101,6 +104,7 @@ func putAside(ctx context.Context, file string) (*removed, error) {
 			r.close()
 			return fail(err)
 		}
+		r.used = forgetUse(r.id)
 		return r, nil
 	}
 }
@@ -125,6 +129,9 @@ func (r *removed) restore() error {
 	defer r.mu.Unlock()
 	if err := onDisk.renameNew(r.hidden, r.file); err != nil {
 		return fmt.Errorf("cannot bring %s back: %w", r.file, plain(err))
+	}
+	if !r.used.IsZero() {
+		_ = noteUse(r.id, r.used)
 	}
 	r.close()
 	return nil
