@@ -39,6 +39,7 @@ type App struct {
 	Files []AppFile
 
 	words string // what searching looks at
+	order string // the place of its title among others
 }
 
 // Current is the file that stands for the application.
@@ -99,11 +100,14 @@ func GroupApps(files []AppFile) []App {
 		}
 		return 2
 	}
+	titles := sessionCollator()
 	for i, a := range list {
 		slices.SortStableFunc(a.Files, func(x, y AppFile) int {
 			return cmp.Or(cmp.Compare(rank(x), rank(y)), bundle.CompareVersions(y.Version, x.Version), cmp.Compare(x.File, y.File))
 		})
-		list[i].words = strings.ToLower(a.Title() + "\n" + a.Key)
+		title := a.Title()
+		list[i].words = strings.ToLower(title + "\n" + a.Key)
+		list[i].order = titles.key(title)
 	}
 	return list
 }
@@ -211,7 +215,7 @@ func (l Library) sorted() []App {
 		case SortByLastUse:
 			order = l.used(y).Compare(l.used(x))
 		}
-		return cmp.Or(order, cmp.Compare(x.words, y.words), cmp.Compare(x.Key, y.Key))
+		return cmp.Or(order, cmp.Compare(x.order, y.order), cmp.Compare(x.words, y.words), cmp.Compare(x.Key, y.Key))
 	})
 	return list
 }

@@ -72,7 +72,7 @@ func TestLibraryOrder(t *testing.T) {
 	l.Running = map[string]bool{"org.example.Echo": true}
 	l.Used = map[string]time.Time{"org.example.Meadow": noon.Add(-time.Hour)}
 	for sort, want := range map[LibrarySort]string{
-		SortByName:    "half.bundle Meadow tidepool Écho",
+		SortByName:    "Écho half.bundle Meadow tidepool",
 		SortBySize:    "tidepool Écho Meadow half.bundle",
 		SortByLastUse: "Écho Meadow half.bundle tidepool",
 	} {
