@@ -79,8 +79,8 @@ func newUninstallCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "uninstall ID-or-FILE…",
 		Short: "Uninstall applications",
-		Long: "uninstall deletes the bundle from ~/Apps and takes all that it showed out of the\n" +
-			"desktop. Of several versions it takes the one in use, unless a file is named.\n" +
+		Long: "uninstall deletes the bundle from ~/Apps, or the folder of yours that it lies in, and\n" +
+			"takes all that it showed out of the desktop. Of several versions it takes the one in use, unless a file is named.\n" +
 			"What the application has stored in your home folder is left there. An instance\n" +
 			"that runs is not disturbed.",
 		Args: wantArgs(1, -1, "the ids or files of the applications to uninstall"),
@@ -129,8 +129,7 @@ func installedApp(arg string) (apps.App, error) {
 		return app, err
 	}
 	path, perr := filepath.Abs(arg)
-	home, herr := apps.Home()
-	if perr == nil && herr == nil && filepath.Dir(path) == home {
+	if perr == nil && apps.OwnFolder(filepath.Dir(path)) {
 		return apps.App{File: path, Name: filepath.Base(path)}, nil
 	}
 	return app, err

@@ -49,7 +49,7 @@ func newRootCommand() *cobra.Command {
 		&cobra.Group{ID: "make", Title: "Make and inspect bundles:"},
 	)
 	for _, c := range []func() *cobra.Command{
-		newRunCommand, newInstallCommand, newUninstallCommand, newListCommand, newDefaultCommand, newAcceptCommand, newAutostartCommand, newExportsCommand, newPsCommand, newHostCommand, newDoctorCommand,
+		newRunCommand, newInstallCommand, newUninstallCommand, newListCommand, newDefaultCommand, newAcceptCommand, newAutostartCommand, newExportsCommand, newFoldersCommand, newPsCommand, newHostCommand, newDoctorCommand,
 	} {
 		cmd := c()
 		cmd.GroupID = "use"

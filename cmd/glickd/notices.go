@@ -38,6 +38,7 @@ type noticer struct {
 	own      *own
 	reported *reported
 	home     string // the user's folder: what is broken in those of all users is for others to mend
+	places   places // where bundles lay at the last look
 
 	started bool
 	seen    map[identity]bool      // bundles that were there
@@ -100,6 +101,8 @@ func (n *noticer) newApps(now time.Time, list []apps.App) (show []notice) {
 		had[i.id] = true
 	}
 	seen := map[identity]bool{}
+	before := n.places
+	n.places = placesOf(list)
 	var names []string
 	for _, a := range list {
 		i := identityOf(a)
@@ -116,6 +119,9 @@ func (n *noticer) newApps(now time.Time, list []apps.App) (show []notice) {
 		seen[i] = true
 		if ours || a.System {
 			continue // who has changed the folders of all users knows
+		}
+		if dir := filepath.Dir(a.File); dir != n.home && n.places.came(dir, before) {
+			continue // as does who has added a folder, or plugged in its disk
 		}
 		one := notice{file: a.File, id: a.ID}
 		if had[a.ID] {
@@ -167,9 +173,9 @@ func (n *noticer) faults(now time.Time, list []apps.App, problems []apps.Problem
 			faults[a.File] = one
 		}
 	}
-	waiting := map[string]unready{}
+	waiting, added := map[string]unready{}, apps.AddedFolders()
 	for _, p := range problems {
-		if filepath.Dir(p.File) != n.home {
+		if dir := filepath.Dir(p.File); dir != n.home && !slices.Contains(added, dir) {
 			continue // a folder, or what is remembered: nothing that a click could show
 		}
 		what := "broken " + p.Content

@@ -362,6 +362,7 @@ func (s *service) sync(ctx context.Context) error {
 		if changed || len(all) > 0 || res.Changed() || !maps.Equal(before, s.reported) || !first && !slices.Equal(wasOff, s.off) {
 			s.bus.server.Emit(sessionbus.SignalChanged)
 		}
+		s.bus.server.EmitFolders()
 		s.notifier.look(list, problems)
 	}
 	s.checks.look(list)

@@ -7,8 +7,8 @@
 // files are on their way in (being copied) or out (removed, and may come back).
 //
 // What is remembered is whose signature an id has (package trust), which version the user wants, and whether it is started
-// with the session, in $XDG_DATA_HOME/glick/apps.known; which kinds of export the user has switched off, in apps.exports beside it; and what files
-// say that have not changed since, in a cache that may be lost.
+// with the session, in $XDG_DATA_HOME/glick/apps.known; which kinds of export the user has switched off, in apps.exports beside it; which folders the
+// user has added, in apps.folders; and what files say that have not changed since, in a cache that may be lost.
 package apps
 
 import (
@@ -39,15 +39,6 @@ func Home() (string, error) {
 		return "", fmt.Errorf("cannot tell where the applications are: %w", err)
 	}
 	return filepath.Join(home, "Apps"), nil
-}
-
-// Folders lists the bundle folders, the user's own first. They need not exist.
-func Folders() []string {
-	var all []string
-	if home, err := Home(); err == nil {
-		all = append(all, home)
-	}
-	return append(all, systemFolders...)
 }
 
 // App is one bundle in a bundle folder. Two are equal when nothing about them differs.

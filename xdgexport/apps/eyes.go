@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,6 +34,7 @@ type eyes struct {
 
 	watches map[uint32]*watch
 	rearm   bool  // something has come or gone that a watch is or was on
+	setting bool  // the file of the folders that were added has, or what must be there for it to be there
 	lost    bool  // events were lost
 	blind   bool  // all folders must be polled
 	limit   error // why there are not enough watches
@@ -45,7 +47,7 @@ type watch struct {
 	path    string
 	mask    uint32
 	folders []*folder
-	names   map[string]bool // what comes or goes under these names matters
+	names   map[string]bool // what comes or goes under these names matters; false for what does for the setting only
 	unseen  []*folder       // that cannot be watched without this one
 }
 
@@ -179,6 +181,7 @@ func (e *eyes) see(l *library) bool {
 		return false
 	}
 	e.drain(l)
+	l.readFolders()
 	for _, f := range l.folders {
 		var st unix.Stat_t
 		id := fileID{}
@@ -188,8 +191,8 @@ func (e *eyes) see(l *library) bool {
 		e.rearm = e.rearm || id != f.id
 	}
 	all := !e.rearm && !e.lost
-	if e.rearm || e.lost {
-		e.rearm, e.lost = false, false
+	if e.rearm || e.lost || e.setting {
+		e.rearm, e.lost, e.setting = false, false, false
 		e.arm(l)
 	}
 	return all
@@ -244,6 +247,11 @@ func (e *eyes) note(l *library, wd, mask uint32, name string) {
 		e.rearm = true
 	case w.names[name]:
 		e.rearm = true
+	case name == "" && mask&unix.IN_ATTRIB != 0 && slices.ContainsFunc(w.folders, func(f *folder) bool { return f.added }):
+		e.rearm = true // whether it is used depends on who can write there
+	}
+	if matters, known := w.names[name]; known && !matters {
+		e.setting = true
 	}
 	if name == "" || strings.HasPrefix(name, ".") || mask&unix.IN_ISDIR != 0 {
 		return
@@ -253,13 +261,18 @@ func (e *eyes) note(l *library, wd, mask uint32, name string) {
 	}
 }
 
+// watched are the folders and the file of those that were added, which is replaced by another one whenever it changes.
+func (l *library) watched() []*folder {
+	return append(slices.Clone(l.folders), &folder{path: l.folderFile.path, setting: true})
+}
+
 // arm puts watches where they are needed.
 func (e *eyes) arm(l *library) {
 	for range 5 {
 		for _, f := range l.folders {
 			f.unseen = false
 		}
-		wanted := plan(l.folders)
+		wanted := plan(l.watched())
 		kept := map[uint32]*watch{}
 		for _, w := range wanted {
 			e.add(w, kept)
@@ -271,7 +284,7 @@ func (e *eyes) arm(l *library) {
 		}
 		e.watches = kept
 		// What has come or gone meanwhile may not have been seen.
-		if maps.EqualFunc(wanted, plan(l.folders), func(a, b *watch) bool { return a.path == b.path && maps.Equal(a.names, b.names) }) {
+		if maps.EqualFunc(wanted, plan(l.watched()), func(a, b *watch) bool { return a.path == b.path && maps.Equal(a.names, b.names) }) {
 			break
 		}
 	}
@@ -316,7 +329,7 @@ func plan(folders []*folder) map[fileID]*watch {
 				if w.names == nil {
 					w.names = map[string]bool{}
 				}
-				w.names[part] = true
+				w.names[part] = w.names[part] || !f.setting
 				w.unseen = append(w.unseen, f)
 			}
 			dir = next

@@ -51,25 +51,32 @@ type library struct {
 	version  int                 // grows with each change of what List answers
 	dirty    map[string]*pending // files that have changed, or are about to
 	eyes     *eyes               // nil when nobody watches
+
+	additions
 }
 
 // settings are what a library is of. When the environment says otherwise, it is another one.
 type settings struct {
-	folders   string
-	knownFile string
-	cacheFile string
+	folders     string // that are always watched
+	knownFile   string
+	foldersFile string
+	cacheFile   string
 }
 
 // folder is a bundle folder.
 type folder struct {
 	path   string
 	system bool
+	added  bool // by the user
+	// setting marks what is no folder at all, but the file that names those that were added: it is watched like them.
+	setting bool
 
 	id     fileID // of the folder when it was read last; zero when it is not there
 	err    error  // why it cannot be read
 	remote bool   // changes may come from elsewhere, without the kernel's knowledge
 	coarse bool   // change times are too coarse to tell states apart
 	unseen bool   // it cannot be watched
+	unsafe error  // why nothing in it may be used, although it may be read
 }
 
 type fileID struct{ dev, ino uint64 }
@@ -124,6 +131,9 @@ func (f *folder) judgeOwner(st *unix.Stat_t) error {
 	if f.system && (int(st.Uid) != systemOwner || st.Mode&0o022 != 0) {
 		return ErrOwner
 	}
+	if f.added && (!ours(st) || st.Mode&0o022 != 0) {
+		return ErrStrangers
+	}
 	return nil
 }
 
@@ -136,12 +146,15 @@ func (f *folder) settled() time.Duration {
 
 // look reads a folder's own state.
 func (f *folder) look() {
-	f.id, f.remote, f.coarse = fileID{}, false, false
+	f.id, f.remote, f.coarse, f.unsafe = fileID{}, false, false, nil
 	var st unix.Stat_t
 	if unix.Stat(f.path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return
 	}
 	f.id = fileID{st.Dev, st.Ino}
+	if f.added {
+		f.unsafe = judgeFolder(f.path)
+	}
 	var fs unix.Statfs_t
 	if unix.Statfs(f.path, &fs) == nil {
 		f.remote, f.coarse = judgeFileSystem(fs.Type)
@@ -181,7 +194,7 @@ func current() *library {
 func knownFile() string { return filepath.Join(xdg.DataHome, "glick", "apps.known") }
 
 func settingsNow() settings {
-	return settings{strings.Join(Folders(), "\x00"), knownFile(), cacheFile()}
+	return settings{strings.Join(baseFolders(), "\x00"), knownFile(), foldersFile(), cacheFile()}
 }
 
 func newLibrary(s settings) *library {
@@ -190,9 +203,8 @@ func newLibrary(s settings) *library {
 		dirty: map[string]*pending{}, bookFile: journal{path: s.knownFile, durable: true},
 	}
 	l.switches.file = journal{path: exportsFile(s.knownFile), durable: true}
-	for _, path := range Folders() {
-		l.folders = append(l.folders, &folder{path: path, system: slices.Contains(systemFolders, path)})
-	}
+	l.folderFile = journal{path: s.foldersFile, durable: true}
+	l.readFolders()
 	return l
 }
 
@@ -233,6 +245,7 @@ func (l *library) scan() {
 		l.looker.cache = newCache(l.settings.cacheFile)
 		l.looker.cache.load()
 	}
+	l.readFolders()
 	l.scanned = time.Now()
 	l.looker.folders = l.looker.folders[:0]
 	for _, f := range l.folders {
@@ -248,7 +261,11 @@ func (l *library) scan() {
 func (l *library) scanFolder(f *folder) {
 	was, wasErr := f.id, f.err
 	f.look()
-	entries, err := os.ReadDir(f.path)
+	var entries []fs.DirEntry
+	err := f.unsafe
+	if err == nil {
+		entries, err = os.ReadDir(f.path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -276,7 +293,7 @@ func (l *library) scanFolder(f *folder) {
 // update looks at one file.
 func (l *library) update(path string) {
 	for _, f := range l.folders {
-		if filepath.Dir(path) == f.path {
+		if filepath.Dir(path) == f.path && f.unsafe == nil {
 			l.lookAt(path, f)
 			return
 		}
@@ -435,6 +452,7 @@ func (l *library) problems() []Problem {
 	if err := cmp.Or(l.bookErr, l.learnErr); err != nil {
 		all = append(all, Problem{File: l.bookFile.path, Err: fmt.Errorf("cannot remember the keys of applications: %w", plain(err))})
 	}
+	all = append(all, l.folderProblems()...)
 	if l.badLines > 0 {
 		all = append(all, Problem{File: l.bookFile.path, Err: fmt.Errorf("%d lines cannot be read; the keys that they had are forgotten", l.badLines)})
 	}

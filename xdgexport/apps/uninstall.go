@@ -63,17 +63,13 @@ func putAside(ctx context.Context, file string) (*removed, error) {
 	if err != nil {
 		return fail(err)
 	}
-	home, err := Home()
-	if err != nil {
-		return fail(err)
-	}
 	dir, base := filepath.Split(path)
 	dir = filepath.Clean(dir)
 	switch {
 	case slices.Contains(systemFolders, dir):
 		return fail(ErrNotOurs)
-	case dir != home || strings.HasPrefix(base, "."):
-		return fail(fmt.Errorf("it is not among the applications in %s", home))
+	case !OwnFolder(dir) || strings.HasPrefix(base, "."):
+		return fail(errors.New("it is not among your applications; \"glick folders\" shows where these are"))
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(err)
@@ -147,14 +143,17 @@ func (r *removed) discard() error {
 	return nil
 }
 
-// Clean deletes what interrupted installations and finished removals have left in the user's folder: hidden files of
+// Clean deletes what interrupted installations and finished removals have left in the user's own folders: hidden files of
 // ours that no process holds any more. It tells how many such files are still held.
 func Clean() (held int) {
-	home, err := Home()
-	if err != nil {
-		return 0
+	for _, dir := range current().ownFolders() {
+		held += cleanFolder(dir)
 	}
-	entries, err := os.ReadDir(home)
+	return held
+}
+
+func cleanFolder(dir string) (held int) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0
 	}
@@ -163,7 +162,7 @@ func Clean() (held int) {
 		if !strings.HasPrefix(name, installPrefix) && !strings.HasPrefix(name, removedPrefix) {
 			continue
 		}
-		path := filepath.Join(home, name)
+		path := filepath.Join(dir, name)
 		if e.Type()&fs.ModeSymlink != 0 {
 			// Nobody can lock a link, so that one is kept for a while after it was put aside, which set its change time.
 			var st unix.Stat_t

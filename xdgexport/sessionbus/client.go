@@ -61,7 +61,7 @@ func dial(ctx context.Context) (*client, error) {
 	if err == nil {
 		// The session's bus and the home may be of different users, or tests.
 		var theirs folders
-		if take(properties, "Folders", &theirs.Bundles) != nil || take(properties, "DataFolder", &theirs.Data) != nil || !theirs.equal(foldersNow()) {
+		if take(properties, "Folders", &theirs.Bundles) != nil || take(properties, "DataFolder", &theirs.Data) != nil || !theirs.serves(foldersNow()) {
 			err = errors.New("it serves another home")
 		}
 	}

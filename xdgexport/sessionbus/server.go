@@ -69,6 +69,9 @@ type Server struct {
 	all    int                        // guarded by jobsMu: sum of them
 
 	calls atomic.Int64 // that have not been answered
+
+	foldersMu sync.Mutex
+	told      []string // guarded by foldersMu: the bundle folders that are known to whoever listens
 }
 
 // job is an installation that can be cancelled.
@@ -88,9 +91,10 @@ func Serve(ctx context.Context, conn *dbus.Conn, o ServerOptions) (*Server, erro
 		s.o.Instances = session.Instances
 	}
 	s.kept.of = map[string]*keptFile{}
+	s.told = apps.Folders()
 	// Everything is in place before the name is: whoever waits for the name calls at once.
 	for name, object := range map[string]any{
-		Interface: &methods{s}, "org.freedesktop.DBus.Properties": &properties{s.o.Version, foldersNow()},
+		Interface: &methods{s}, "org.freedesktop.DBus.Properties": &properties{s.o.Version},
 		"org.freedesktop.DBus.Introspectable": introspect.Introspectable(introspection()),
 	} {
 		if err := conn.Export(object, Path, name); err != nil {
@@ -540,19 +544,16 @@ func (m *methods) Sync(message dbus.Message) *dbus.Error {
 }
 
 // properties are org.freedesktop.DBus.Properties of the object.
-type properties struct {
-	version string
-	folders folders
-}
+type properties struct{ version string }
 
 // GetAll also answers for an empty name, which means any interface.
 func (p *properties) GetAll(name string) (map[string]dbus.Variant, *dbus.Error) {
 	if name != Interface && name != "" {
 		return map[string]dbus.Variant{}, nil // the standard interfaces have none
 	}
-	return map[string]dbus.Variant{
-		"Version": dbus.MakeVariant(p.version), "Folders": dbus.MakeVariant(p.folders.Bundles), "DataFolder": dbus.MakeVariant(text(p.folders.Data)),
-	}, nil
+	all := folderProperties()
+	all["Version"], all["DataFolder"] = dbus.MakeVariant(p.version), dbus.MakeVariant(text(dataFolder()))
+	return all, nil
 }
 
 func (p *properties) Get(name, property string) (dbus.Variant, *dbus.Error) {

@@ -10,6 +10,7 @@ package sessionbus
 
 import (
 	_ "embed"
+	"slices"
 
 	"glick.org/glick/runtime/session"
 	"glick.org/glick/xdgexport/apps"
@@ -67,12 +68,14 @@ type folders struct {
 	Data    string
 }
 
-func (f folders) equal(other folders) bool {
-	if f.Data != other.Data || len(f.Bundles) != len(other.Bundles) {
+// serves tells whether a service that has these looks into a client's own folders. Those that were added are written down in the data folder.
+func (f folders) serves(own folders) bool {
+	if f.Data != own.Data || len(f.Bundles) == 0 || len(own.Bundles) == 0 || f.Bundles[0] != own.Bundles[0] {
 		return false
 	}
-	for i, b := range f.Bundles {
-		if b != other.Bundles[i] {
+	added := apps.AddedFolders()
+	for _, b := range own.Bundles {
+		if !slices.Contains(f.Bundles, b) && !slices.Contains(added, b) {
 			return false
 		}
 	}

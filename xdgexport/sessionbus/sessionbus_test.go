@@ -1115,3 +1115,91 @@ func TestWatch(t *testing.T) {
 		t.Fatal("it does not end")
 	}
 }
+
+// A folder is added and removed, by the service and without one, and whoever listens is told.
+func TestFolders(t *testing.T) {
+	for _, way := range []string{"service", "no service"} {
+		t.Run(way, func(t *testing.T) {
+			p := newPlace(t)
+			signals := make(chan *dbus.Signal, 10)
+			if way == "service" {
+				p.serve()
+				if err := p.conn.AddMatchSignal(dbus.WithMatchInterface("org.freedesktop.DBus.Properties"), dbus.WithMatchObjectPath(Path)); err != nil {
+					t.Fatal(err)
+				}
+				p.conn.Signal(signals)
+			}
+			told := func(want ...string) {
+				t.Helper()
+				if way != "service" {
+					return
+				}
+				select {
+				case s := <-signals:
+					changed, _ := s.Body[1].(map[string]dbus.Variant)
+					if added, _ := changed["AddedFolders"].Value().([]string); s.Body[0] != Interface || !slices.Equal(added, want) {
+						t.Errorf("told %v, want %q", s.Body, want)
+					}
+				case <-time.After(10 * time.Second):
+					t.Errorf("was not told of %q", want)
+				}
+				v, err := p.object().GetProperty(Interface + ".AddedFolders")
+				if got, _ := v.Value().([]string); err != nil || !slices.Equal(got, want) {
+					t.Errorf("the property is %q, %v", got, err)
+				}
+			}
+			dir := filepath.Join(t.TempDir(), "more")
+			if _, err := AddFolder(dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("there is none: %v", err)
+			}
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			link := dir + "-link"
+			if err := os.Symlink(dir, link); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := AddFolder(link); err != nil || got != dir {
+				t.Fatal(got, err)
+			}
+			told(dir)
+			if way == "no service" {
+				p.serve() // one that comes later knows it
+			}
+			if _, err := AddFolder(dir); !errors.Is(err, fs.ErrExist) || !strings.HasPrefix(err.Error(), "cannot add the folder "+dir+": ") {
+				t.Errorf("twice: %v", err)
+			}
+			file := sample.Build(t, dir, id, "1", sample.App(id))
+			if list, problems, err := List(); err != nil || len(list) != 1 || list[0].File != file || list[0].System || len(problems) > 0 {
+				t.Errorf("%+v, %v, %v", list, problems, err)
+			}
+			for path, want := range map[string]error{"relative": nil, "/": apps.ErrUnsuitable, filepath.Join(dir, "\xff"): fs.ErrNotExist} {
+				if _, err := AddFolder(path); err == nil || want != nil && !errors.Is(err, want) {
+					t.Errorf("%q: %v", path, err)
+				}
+			}
+			if err := os.Chmod(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if list, problems, err := List(); err != nil || len(list) != 0 || len(problems) != 1 || !errors.Is(problems[0], apps.ErrStrangers) ||
+				!errors.Is(problems[0], fs.ErrPermission) {
+				t.Errorf("for all: %+v, %v, %v", list, problems, err)
+			}
+			if err := RemoveFolder(link); err != nil {
+				t.Error(err)
+			}
+			if way == "service" {
+				told()
+			}
+			if err := RemoveFolder(dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("removed twice: %v", err)
+			}
+			if _, err := AddFolder(dir); !errors.Is(err, apps.ErrStrangers) {
+				t.Errorf("for all: %v", err)
+			}
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
