@@ -8,11 +8,8 @@ import (
 
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
 	"github.com/diamondburned/gotk4/pkg/gio/v2"
-	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 
 	"glick.org/glick/gui/state"
-	"glick.org/glick/gui/tr"
-	"glick.org/glick/gui/work"
 )
 
 //go:embed ui/preferences.ui
@@ -24,28 +21,7 @@ func (a *application) showPreferences() {
 	s := settings()
 	bindChoice(s, object[*adw.ComboRow](b, "double_click"), "double-click", state.DoubleClicks)
 	bindChoice(s, object[*adw.ComboRow](b, "install_mode"), "install-mode", state.InstallModes)
-	folders := object[*adw.PreferencesGroup](b, "folders")
-	for _, f := range work.Folders() {
-		row := plainRow()
-		title, text := f.Words()
-		row.SetTitle(title)
-		row.SetSubtitle(text)
-		if f.There {
-			open := gtk.NewButtonFromIconName("folder-open-symbolic")
-			open.SetVAlign(gtk.AlignCenter)
-			open.AddCSSClass("flat")
-			open.SetTooltipText(tr.T("Open Folder"))
-			describe(&open.Widget, tr.F("Open {folder}", "folder", f.Shown))
-			open.ConnectClicked(func() {
-				context := open.Display().AppLaunchContext()
-				if err := gio.AppInfoLaunchDefaultForURI(work.FileURI(f.Path), &context.AppLaunchContext); err != nil {
-					showCause(&w.Window.Window, state.FailedCause(tr.T("Could Not Open the Folder"), err, f.Path))
-				}
-			})
-			row.AddSuffix(open)
-		}
-		folders.Add(row)
-	}
+	newFolderRows(a, w, object[*adw.PreferencesGroup](b, "folders"))
 	a.addExportSwitches(w, object[*adw.PreferencesGroup](b, "exports"))
 	if parent := a.ActiveWindow(); parent != nil {
 		w.SetTransientFor(parent)

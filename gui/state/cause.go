@@ -65,6 +65,9 @@ func causeOf(err error, file string) Cause {
 	case errors.Is(err, syscall.EISDIR):
 		c.Title = tr.T("This Is a Folder")
 		c.Advice = tr.T("A bundle is a single file. Open the folder to look for one in it.")
+	case errors.Is(err, apps.ErrStrangers):
+		c.Title = tr.T("Others Can Change It")
+		c.Advice = tr.F("Others than you can write to “{file}”, or to a folder that it is in. Change who may do so, in its properties in Files.", "file", name)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		c.Title = tr.T("No Permission")
 		c.Advice = tr.F("You are not allowed to use “{file}” this way. Ask its owner, or copy it to your own folder first.", "file", name)

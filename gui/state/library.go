@@ -11,6 +11,7 @@ import (
 
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/tr"
+	"glick.org/glick/xdgexport/apps"
 	"glick.org/glick/xdgexport/apps/trust"
 )
 
@@ -28,6 +29,8 @@ type AppFile struct {
 	Origin            string // URL that it was downloaded from; empty when not known
 	Err               error  // why it cannot be read; nil when it can
 	Incomplete        bool   // it may be on its way: being copied or downloaded
+	Folder            string // that it lies in, as it is shown, if the user has added that one
+	Whole             bool   // it is a folder that the user has added, and nothing in it is used
 }
 
 // usable says whether the file can be started by its id.
@@ -285,6 +288,8 @@ func (f AppFile) fault() string {
 		return tr.T("Not complete yet")
 	case f.Trust == trust.Damaged || errors.Is(f.Err, bundle.ErrDamaged):
 		return tr.T("The file is damaged")
+	case errors.Is(f.Err, apps.ErrStrangers):
+		return tr.T("Others can change it")
 	case errors.Is(f.Err, bundle.ErrTruncated):
 		return tr.T("The end of the file is missing")
 	case errors.Is(f.Err, bundle.ErrArch):

@@ -181,6 +181,10 @@ func (f AppFile) faultRow() (Row, []Button) {
 		r.Text = tr.T("This version has another signature than the one that you had. Its maker may have a new key, or somebody else made it. Ask before you use it.")
 		return r, []Button{discard, {Action: ActTrust, Label: tr.T("_Trust New Signature…"), Enabled: true}}
 	}
+	if f.Whole {
+		r.Text = tr.F("{text} None of the applications in this folder is used.", "text", causeOf(f.Err, f.File).Advice)
+		return r, nil
+	}
 	if f.Err != nil {
 		r.Text = causeOf(f.Err, f.File).Advice
 	} else {
@@ -216,7 +220,12 @@ func (l Library) facts(a App, facts AppFacts) []Row {
 		rows = append(rows, Row{ID: "license", Icon: "text-x-generic-symbolic", Title: tr.T("License"), Text: license})
 	}
 	file := Row{ID: "file", Icon: "folder-symbolic", Title: fileName(f.File), Text: tr.T("In your applications folder")}
-	if f.System {
+	switch {
+	case f.Folder != "":
+		file.Text = tr.F("In {folder}", "folder", Clean(f.Folder, 300))
+	case f.Whole:
+		file.Text = tr.T("A folder that you have added")
+	case f.System:
 		file.Text = tr.T("For all users of this computer, by whoever looks after it")
 	}
 	return append(rows, file)

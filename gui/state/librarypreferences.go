@@ -4,7 +4,6 @@ package state
 
 import (
 	"glick.org/glick/bundle"
-	"glick.org/glick/gui/tr"
 	"glick.org/glick/xdgexport/apps/trust"
 )
 
@@ -46,26 +45,4 @@ func Opened(doubleClick string, s Standing) OnOpen {
 		return OpenInstall
 	}
 	return OpenWindow
-}
-
-// BundleFolder is one of the folders whose bundles are installed.
-type BundleFolder struct {
-	Path, Shown string
-	There       bool
-	System      bool // for all users
-	Count       int  // of bundles in it
-}
-
-// Words are what is said of the folder.
-func (f BundleFolder) Words() (title, text string) {
-	title = tr.T("Your applications")
-	if f.System {
-		title = tr.T("Applications of all users")
-	}
-	switch {
-	case !f.There:
-		return title, tr.F("{folder} · not there yet", "folder", Clean(f.Shown, 300))
-	default:
-		return title, tr.N("{folder} · {n} bundle", "{folder} · {n} bundles", f.Count, "folder", Clean(f.Shown, 300), "n", itoa(f.Count))
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,28 +30,37 @@ func Apps() ([]state.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := map[string]int{}
+	at, added := map[string]int{}, apps.AddedFolders()
 	files := make([]state.AppFile, 0, len(list)+len(problems))
 	for _, a := range list {
 		at[a.File] = len(files)
 		files = append(files, state.AppFile{
 			ID: a.ID, Name: a.Name, Version: a.Version, File: a.File, Digest: a.Digest.String(), Size: a.Size, System: a.System, Default: a.Default,
 			Trust: a.State, Signer: a.Key.Comment, Fingerprint: a.Key.Fingerprint, Origin: a.Origin.URL,
+			Folder: addedFolder(a.File, added),
 		})
 	}
-	home, _ := apps.Home()
 	for _, p := range problems {
 		if i, ok := at[p.File]; ok {
 			files[i].Err = p.Err
 			continue
 		}
-		f := state.AppFile{File: p.File, Err: p.Err, Incomplete: p.Incomplete(), System: filepath.Dir(p.File) != home}
+		f := state.AppFile{File: p.File, Err: p.Err, Incomplete: p.Incomplete(), System: !apps.OwnFolder(filepath.Dir(p.File)), Folder: addedFolder(p.File, added)}
+		f.Whole = slices.Contains(added, p.File)
 		if info, err := os.Lstat(p.File); err == nil && info.Mode().IsRegular() {
 			f.Size = info.Size()
 		}
 		files = append(files, f)
 	}
 	return state.GroupApps(files), nil
+}
+
+// addedFolder is the folder of a file as it is shown, when it is one that the user has added.
+func addedFolder(file string, added []string) string {
+	if dir := filepath.Dir(file); slices.Contains(added, dir) {
+		return tilde(dir)
+	}
+	return ""
 }
 
 // Running tells which applications run, by their ids; none when there is no session service.

@@ -3,33 +3,11 @@
 package work
 
 import (
-	"os"
-	"path/filepath"
-
 	"glick.org/glick/bundle"
 	"glick.org/glick/gui/state"
 	"glick.org/glick/runtime/launch"
 	"glick.org/glick/xdgexport/apps"
 )
-
-// Folders lists the bundle folders, the user's own first.
-func Folders() []state.BundleFolder {
-	home, _ := apps.Home()
-	count := map[string]int{}
-	if list, _, err := apps.List(); err == nil {
-		for _, a := range list {
-			count[filepath.Dir(a.File)]++
-		}
-	}
-	var out []state.BundleFolder
-	for _, path := range apps.Folders() {
-		info, err := os.Stat(path)
-		out = append(out, state.BundleFolder{
-			Path: path, Shown: tilde(path), There: err == nil && info.IsDir(), System: path != home, Count: count[path],
-		})
-	}
-	return out
-}
 
 // Standing tells how a bundle file stands to what is installed. Only its identity and its signature are read.
 func Standing(file string) state.Standing {

@@ -73,13 +73,9 @@ func Remove(ctx context.Context, id string, files []string, data []state.DataFol
 	return r, nil
 }
 
-// Discard moves a file that cannot be used from the user's folder of applications to the Trash.
+// Discard moves a file that cannot be used from the user's folders of applications to the Trash.
 func Discard(ctx context.Context, file string) (*Removal, error) {
-	home, err := apps.Home()
-	if err != nil {
-		return nil, err
-	}
-	if filepath.Dir(file) != home {
+	if !apps.OwnFolder(filepath.Dir(file)) {
 		return nil, apps.ErrNotOurs
 	}
 	back, err := moveToTrash(file, func(st *unix.Stat_t) error {
