@@ -44,8 +44,9 @@ func newListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the installed applications",
-		Long: "list shows the bundles in ~/Apps, /usr/local/lib/bundles and /usr/lib/bundles. Of\n" +
-			"several versions of an application the first is the one in use.\n\n" +
+		Long: "list shows the bundles in ~/Apps, the folders that you have added (see \"glick\n" +
+			"folders\"), /usr/local/lib/bundles and /usr/lib/bundles. Of several versions of an\n" +
+			"application the first is the one in use.\n\n" +
 			"SIGNATURE is \"verified\" when it is by the key that the application had before,\n" +
 			"\"first seen\" when that key is remembered from now on, \"changed\" when it is by\n" +
 			"another one: see \"glick accept\".",

@@ -24,9 +24,10 @@ var version = "0.0.0-dev"
 const usage = `Usage: glickd [--replace] [--help] [--version]
 
 The session service of Glick: it serves the files of running bundles, watches
-~/Apps and the bundle folders of the system, and keeps menu entries, icons, file
-types and services of the installed bundles up to date. It is started by the
-session, or by D-Bus when it is needed; a second one ends at once.
+~/Apps, the folders that the user has added and those of the system, and keeps
+menu entries, icons, file types and services of the installed bundles up to date.
+It is started by the session, or by D-Bus when it is needed; a second one ends at
+once.
 
   --replace  take over from the running one, after an update for example;
              running applications do not notice
