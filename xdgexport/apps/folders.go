@@ -397,7 +397,7 @@ func judgeFolder(path string) error {
 		case !ours(&st):
 			return strangers(path, dir, "belongs to another user, and what that user puts there would be installed", "")
 		// In a sticky folder nobody can take away what is another's.
-		case st.Mode&0o022 != 0 && (last || st.Mode&unix.S_ISVTX == 0):
+		case (last || st.Mode&unix.S_ISVTX == 0) && strangersWrite(dir, &st):
 			return strangers(path, dir, fmt.Sprintf("can be written by others (its mode is %04o), and what they put there would be installed", st.Mode&0o7777),
 				"; \"chmod go-w\" takes that from them")
 		}

@@ -127,11 +127,11 @@ func (f *file) says(other *file) bool {
 	return a == b && f.stamp.Size == other.stamp.Size
 }
 
-func (f *folder) judgeOwner(st *unix.Stat_t) error {
+func (f *folder) judgeOwner(path string, st *unix.Stat_t) error {
 	if f.system && (int(st.Uid) != systemOwner || st.Mode&0o022 != 0) {
 		return ErrOwner
 	}
-	if f.added && (!ours(st) || st.Mode&0o022 != 0) {
+	if f.added && (!ours(st) || strangersWrite(path, st)) {
 		return ErrStrangers
 	}
 	return nil

@@ -129,7 +129,7 @@ func (l *looker) look(path string, f *folder) seen {
 	if !utf8.ValidString(path) {
 		return seen{stamp: s, err: ErrName}
 	}
-	if err := f.judgeOwner(&st); err != nil {
+	if err := f.judgeOwner(path, &st); err != nil {
 		return seen{stamp: s, err: err}
 	}
 	if known := l.cache.known[s]; known != nil {
@@ -140,7 +140,7 @@ func (l *looker) look(path string, f *folder) seen {
 		return seen{stamp: s, err: err}
 	}
 	defer in.Close()
-	if err := f.judgeOwner(now); err != nil {
+	if err := f.judgeOwner(path, now); err != nil {
 		return seen{stamp: s, err: err}
 	}
 	s = stampOf(now)
