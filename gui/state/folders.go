@@ -58,11 +58,9 @@ func FolderCause(err error, path string) Cause {
 	name := Clean(filepath.Base(path), maxName)
 	switch {
 	case errors.Is(err, apps.ErrStrangers):
-		c.Advice = tr.F("Others than you can write to “{folder}”, or to a folder that it is in. "+
-			"What they put there would be installed at once. Change who may write there, or choose another folder.", "folder", name)
+		c.Advice = tr.F("Others than you can write to “{folder}”, or to a folder that it is in. What they put there would be installed at once. Change who may write there, or choose another folder.", "folder", name)
 	case errors.Is(err, apps.ErrUnsuitable):
-		c.Advice = tr.F("“{folder}” cannot be a folder of applications. "+
-			"Make a folder that is for nothing else, outside of the folders that are in the list.", "folder", name)
+		c.Advice = tr.F("“{folder}” cannot be a folder of applications. Make a folder that is for nothing else, outside of the folders that are in the list.", "folder", name)
 	case errors.Is(err, apps.ErrTooMany):
 		c.Advice = tr.T("There are as many folders as there can be. Remove one that you do not need first.")
 	case errors.Is(err, fs.ErrExist):
