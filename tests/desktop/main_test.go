@@ -7,6 +7,7 @@
 package desktop
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -77,6 +78,9 @@ func start(t *testing.T, kind desk.Kind) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if path := os.Getenv("GLICK_TEST_GUI"); path != "" {
+		activate(t, s, path)
+	}
 	t.Cleanup(func() {
 		for _, w := range s.Warnings("glick-gui") {
 			t.Errorf("glick-gui warns: %s", w)
@@ -95,6 +99,26 @@ func start(t *testing.T, kind desk.Kind) *session {
 		}
 	})
 	return &session{s, t}
+}
+
+// gui is the program with the windows. GLICK_TEST_GUI names another than the installed one.
+func gui() string { return cmp.Or(os.Getenv("GLICK_TEST_GUI"), "glick-gui") }
+
+// activate has the session bus start another program for the windows than the installed one: Files and the shell start it that way.
+func activate(t *testing.T, s *desk.Session, path string) {
+	t.Helper()
+	dir := filepath.Join(s.Home, ".local/share/dbus-1/services")
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		text := "[D-BUS Service]\nName=org.glick.Glick\nExec=" + path + " --gapplication-service\n"
+		err = os.WriteFile(filepath.Join(dir, "org.glick.Glick.service"), []byte(text), 0o644)
+	}
+	if err == nil {
+		err = s.Bus.BusObject().Call("org.freedesktop.DBus.ReloadConfig", 0).Err
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func pictures() string {

@@ -84,8 +84,20 @@ func TestInstall(t *testing.T) {
 			x1, y1 := s.still(folder)
 			s.must(s.Drag(x0, y0, x1, y1))
 			s.waitInstalled()
+			s.click("Uninstall")
+			s.waitGone("TextEditor.bundle")
+			s.wait(window, atspi.Match{Role: "button", Name: "Undo"})
+			s.click("Undo")
+			s.waitInstalled()
 		})
 	}
+}
+
+// click clicks a button of the windows as a hand does.
+func (s *session) click(name string) {
+	s.t.Helper()
+	x, y := s.still(s.wait(window, atspi.Match{Role: "button", Name: name}))
+	s.must(s.Click(x, y, 1))
 }
 
 func (s *session) waitGone(name string) {
@@ -192,7 +204,7 @@ func (s *session) installedVersion(id string) string {
 func TestKeyboard(t *testing.T) {
 	s := start(t, desk.X11)
 	const id = "org.example.Meadow"
-	s.launch("glick-gui", s.meadow("one", id, "1", "maker"))
+	s.launch(gui(), s.meadow("one", id, "1", "maker"))
 	s.wait(window, atspi.Match{Role: "button", Name: "Install"})
 	s.until(patience, "Install has the focus", func() bool { return s.focused(window) == "Install" })
 	s.key("Return")
@@ -216,7 +228,7 @@ func TestDistrust(t *testing.T) {
 	s := start(t, desk.X11)
 	const id = "org.example.Meadow"
 	s.run("glick", "install", s.meadow("one", id, "1", "maker"))
-	s.launch("glick-gui", s.meadow("two", id, "2", "stranger"))
+	s.launch(gui(), s.meadow("two", id, "2", "stranger"))
 	s.wait(window, atspi.Match{Part: "Signed by somebody else than before"})
 	s.press(window, "Update")
 	s.wait(window, atspi.Match{Role: "button", Name: "Accept and Install"})
@@ -252,7 +264,7 @@ func TestDistrust(t *testing.T) {
 	}
 	data[at]++
 	s.must(os.WriteFile(damaged, data, 0o755))
-	s.launch("glick-gui", damaged)
+	s.launch(gui(), damaged)
 	s.wait(window, atspi.Match{Part: "The file is damaged"})
 }
 
@@ -262,7 +274,7 @@ func TestSeveral(t *testing.T) {
 	one, two := s.meadow("one", "org.example.One", "1", "maker"), s.meadow("two", "org.example.Two", "1", "")
 	bad := filepath.Join(s.Home, "Downloads/bad.bundle")
 	s.must(os.WriteFile(bad, []byte("no bundle"), 0o644))
-	s.launch("glick-gui", one, two, bad)
+	s.launch(gui(), one, two, bad)
 	s.wait(window, atspi.Match{Part: "This Is Not an Application Bundle"})
 	s.press(window, "Install All")
 	s.wait(window, atspi.Match{Role: "button", Name: "Undo"})

@@ -5,7 +5,6 @@
 package desktop
 
 import (
-	"cmp"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -55,9 +54,6 @@ func makeApp(t *testing.T, dir, id, name, version string) string {
 	}
 	return file
 }
-
-// gui is the program with the windows. GLICK_TEST_GUI names another than the installed one.
-func gui() string { return cmp.Or(os.Getenv("GLICK_TEST_GUI"), "glick-gui") }
 
 func (s *session) keys(keys ...string) {
 	s.t.Helper()

@@ -152,6 +152,31 @@ func (n Node) Press() error {
 	return nil
 }
 
+// Window is the window that the object is in; the object itself when it is in none.
+func (n Node) Window() Node {
+	const deepest = 60
+	top := n
+	for range deepest {
+		v, err := top.property(accessible, "Parent")
+		if err != nil {
+			return top
+		}
+		var ref struct {
+			Bus  string
+			Path dbus.ObjectPath
+		}
+		if dbus.Store([]any{v.Value()}, &ref) != nil || ref.Path == rootPath || strings.HasSuffix(string(ref.Path), "/null") {
+			return top
+		}
+		parent := Node{n.tree, ref.Bus, ref.Path}
+		if role := parent.Role(); role == "application" || role == "" {
+			return top
+		}
+		top = parent
+	}
+	return top
+}
+
 // Extents is where the object is in its window, the shadow not counted, in logical pixels.
 func (n Node) Extents() (x, y, w, h int, err error) {
 	var r struct{ X, Y, W, H int32 }

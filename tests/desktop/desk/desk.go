@@ -413,7 +413,8 @@ func (s *Session) Windows() ([]Window, error) {
 	return windows, nil
 }
 
-// Place is the middle of an object on the screen. The program's first window on the screen must be the one that has it.
+// Place is the middle of an object on the screen. Of a program with several windows it is the one whose title assistive technology gives to the
+// object's window, or the first.
 func (s *Session) Place(n atspi.Node) (x, y int, err error) {
 	nx, ny, nw, nh, err := n.Extents()
 	if err != nil {
@@ -427,12 +428,28 @@ func (s *Session) Place(n atspi.Node) (x, y int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, w := range windows {
-		if w.PID == pid && w.W > 10 {
-			return w.X + nx + nw/2, w.Y + ny + nh/2, nil
+	windows = slices.DeleteFunc(windows, func(w Window) bool { return w.PID != pid || w.W <= 10 })
+	if len(windows) == 0 {
+		return 0, 0, fmt.Errorf("%q is in no window on the screen", n.Name())
+	}
+	w := windows[0]
+	if title := n.Window().Name(); len(windows) > 1 {
+		if i := slices.IndexFunc(windows, func(w Window) bool { return w.Title == title }); i >= 0 {
+			w = windows[i]
 		}
 	}
-	return 0, 0, fmt.Errorf("%q is in no window on the screen: %+v", n.Name(), windows)
+	return w.X + nx + nw/2, w.Y + ny + nh/2, nil
+}
+
+// Arrange gives a window another place and size, which it may refuse.
+func (s *Session) Arrange(w Window, x, y, width, height int) error {
+	if s.Kind == X11 {
+		_, err := s.Run("xdotool", "windowsize", w.ID, strconv.Itoa(width), strconv.Itoa(height), "windowmove", w.ID, strconv.Itoa(x), strconv.Itoa(y))
+		return err
+	}
+	_, err := s.Eval(fmt.Sprintf(`global.get_window_actors().map(a => a.meta_window).filter(w => '' + w.get_stable_sequence() === '%s').
+		forEach(w => { w.unmaximize(3); w.move_resize_frame(true, %d, %d, %d, %d); }); true`, w.ID, x, y, width, height))
+	return err
 }
 
 // Close ends the session and removes its folder. The error tells what was left: mounts, files that cannot be removed,
