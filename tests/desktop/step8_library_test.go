@@ -64,7 +64,7 @@ func (s *session) keys(keys ...string) {
 func (s *session) quiet() {
 	s.t.Helper()
 	log := s.Log("glick-gui")
-	for _, word := range []string{"WARNING", "CRITICAL", "panic"} {
+	for _, word := range []string{"WARN", "CRITICAL", "panic"} {
 		if strings.Contains(log, word) {
 			s.t.Errorf("a complaint: %s", log)
 			return
@@ -220,7 +220,7 @@ func TestDoubleClick(t *testing.T) {
 	s.until(patience, "the setting is what was chosen", func() bool {
 		return s.run("env", with("gsettings", "get", "org.glick.Glick", "double-click")...) == "'window'"
 	})
-	if log := s.Log("env"); strings.Contains(log, "WARNING") || strings.Contains(log, "CRITICAL") || strings.Contains(log, "panic") {
+	if log := s.Log("env"); strings.Contains(log, "WARN") || strings.Contains(log, "CRITICAL") || strings.Contains(log, "panic") {
 		t.Errorf("the windows complained: %s", log)
 	}
 }

@@ -306,7 +306,10 @@ func (s *Session) Warnings(program string) []string {
 			continue
 		}
 		for line := range strings.Lines(string(data)) {
-			if strings.Contains(line, "("+program+":") && (strings.Contains(line, "-WARNING **") || strings.Contains(line, "-CRITICAL **")) {
+			plain := strings.Contains(line, "("+program+":") && (strings.Contains(line, "-WARNING **") || strings.Contains(line, "-CRITICAL **"))
+			// gotk4 writes what GLib says in Go's way; only our windows are made with it.
+			logged := strings.Contains(line, " glib_domain=") && (strings.Contains(line, " WARN ") || strings.Contains(line, " ERROR "))
+			if plain || logged {
 				found = append(found, strings.TrimSpace(line))
 			}
 		}
