@@ -85,11 +85,8 @@ func (a *application) startup() {
 	gtk.WindowSetDefaultIconName(AppID)
 
 	a.addAction("quit", func() {
-		for _, w := range a.bundles {
-			w.window.Close()
-		}
-		if a.library != nil {
-			a.library.window.Close()
+		for _, w := range a.Windows() {
+			w.Close()
 		}
 	})
 	a.addAction("library", a.showLibrary)
@@ -133,13 +130,18 @@ func (a *application) openBundles(paths []string) {
 
 // openBundle shows the window of a file; the same file again raises its window.
 func (a *application) openBundle(path string) {
+	a.bundleWindow(path).present()
+}
+
+// bundleWindow is the window of a file, which is made if there is none.
+func (a *application) bundleWindow(path string) *bundleWindow {
 	path = work.Absolute(path)
 	w, ok := a.bundles[path]
 	if !ok {
 		w = newBundleWindow(a, path)
 		a.bundles[path] = w
 	}
-	w.present()
+	return w
 }
 
 func (a *application) showLibrary() {

@@ -141,7 +141,6 @@ func (w *bundleWindow) renderSource(s *state.Source) {
 	w.sourceRow.SetTitle(s.Title)
 	w.sourceRow.SetSubtitle(s.Text)
 	w.sourceSwitch.SetVisible(s.CanChoose)
-	describe(&w.sourceSwitch.Widget, s.Title)
 	if w.sourceSwitch.Active() != s.Keep {
 		w.sourceSwitch.SetActive(s.Keep)
 	}

@@ -82,10 +82,11 @@ type bundleWindow struct {
 	cancelTask context.CancelFunc // nil when no task can be cancelled
 	closed     bool
 	loaded     bool
-	flying     bool   // the icon is on its way into the folder
-	carried    bool   // by hand
-	movedFrom  string // where the file was before it was installed by moving it; "" when it was not
-	remember   func() // the size of the window
+	then       []func() // what waits for the bundle to be loaded
+	flying     bool     // the icon is on its way into the folder
+	carried    bool     // by hand
+	movedFrom  string   // where the file was before it was installed by moving it; "" when it was not
+	remember   func()   // the size of the window
 }
 
 func newBundleWindow(app *application, path string) *bundleWindow {
@@ -193,7 +194,9 @@ func (w *bundleWindow) closing() bool {
 	w.closed = true
 	w.end()
 	w.undo.Forget()
-	delete(w.app.bundles, w.model.File)
+	if w.app.bundles[w.model.File] == w {
+		delete(w.app.bundles, w.model.File)
+	}
 	return false
 }
 
@@ -247,9 +250,23 @@ func (w *bundleWindow) arrived(icon *image.NRGBA, ev state.Event) {
 	if !w.window.IsVisible() {
 		w.window.Present()
 	}
+	then := w.then
+	w.then = nil
+	for _, f := range then {
+		f()
+	}
 	if _, ok := ev.(state.Loaded); ok && !w.closed {
 		go func() { _ = work.Watch(w.ctx, func() { inMain(w.refresh) }) }()
 	}
+}
+
+// whenLoaded calls f when the window shows what its file is, at once if it does.
+func (w *bundleWindow) whenLoaded(f func()) {
+	if !w.loaded {
+		w.then = append(w.then, f)
+		return
+	}
+	f()
 }
 
 // refresh keeps what the window says about installed versions true, also when somebody else installs or deletes them.

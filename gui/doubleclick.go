@@ -40,8 +40,9 @@ func (a *application) run(path string) {
 		words, err := work.Start(path)
 		return func() {
 			if err != nil {
-				a.openBundle(path)
-				showCause(a.ActiveWindow(), state.StartCause(fileName(path), err, words))
+				w := a.bundleWindow(path)
+				w.present()
+				w.whenLoaded(func() { w.send(state.StartFailed{Err: err, Words: words}) })
 			}
 		}
 	})
@@ -58,8 +59,11 @@ func (a *application) install(path string) {
 		return func() {
 			t.Dismiss()
 			if err != nil {
-				a.openBundle(path)
-				showCause(a.ActiveWindow(), state.FailedCause(tr.F("Could Not Install {name}", "name", fileName(path)), err, path))
+				w := a.bundleWindow(path)
+				w.present()
+				w.whenLoaded(func() {
+					showCause(&w.window.Window, state.FailedCause(tr.F("Could Not Install {name}", "name", w.shown.Title), err, path))
+				})
 				return
 			}
 			if a.library == w {

@@ -82,10 +82,9 @@ func newListWindow(app *application, paths []string) {
 	w.window.AddAction(undo)
 
 	list := object[*gtk.ListBox](b, "rows")
-	for _, i := range w.model.Items {
+	for n := range w.model.Items {
 		r := newBundleRow()
-		file := i.File
-		r.ConnectActivated(func() { app.openBundle(file) })
+		r.ConnectActivated(func() { app.openBundle(w.model.Items[n].File) }) // which may have been moved since
 		list.Append(r)
 		w.rows = append(w.rows, r)
 	}
