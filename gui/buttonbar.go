@@ -70,15 +70,20 @@ func (bar *buttonBar) rebuild(bs []state.Button) {
 		case state.Destructive:
 			button.AddCSSClass("uninstall") // quieter than the theme's: it can be undone
 		}
-		if text, ok := button.Child().(*gtk.Label); ok { // a verb that is cut off tells nothing
-			text.SetEllipsize(pango.EllipsizeNone)
-			text.SetWrap(true)
-			text.SetJustify(gtk.JustifyCenter)
-		}
+		wrapLabel(button)
 		button.AddCSSClass("pill")
 		button.SetHExpand(true)
 		button.ConnectClicked(func() { bar.pressed(b.Action) })
 		line.Append(button)
 		bar.of[b.Action] = button
+	}
+}
+
+// wrapLabel breaks the text of a button into lines where there is not enough room: a verb that is cut off tells nothing.
+func wrapLabel(button *gtk.Button) {
+	if text, ok := button.Child().(*gtk.Label); ok {
+		text.SetEllipsize(pango.EllipsizeNone)
+		text.SetWrap(true)
+		text.SetJustify(gtk.JustifyCenter)
 	}
 }

@@ -5,7 +5,9 @@ package gui
 import (
 	"context"
 	_ "embed" // ui
+	"strings"
 
+	"github.com/diamondburned/gotk4/pkg/glib/v2"
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 
 	"glick.org/glick/gui/state"
@@ -84,7 +86,7 @@ func (w *libraryWindow) uninstall(a state.App, q state.UninstallQuestion, data [
 // askTrust asks whether to accept a changed signature, and does it.
 func (w *libraryWindow) askTrust(f state.AppFile) {
 	q := state.AskTrust(f)
-	b := build(questionUI)
+	b := build(strings.ReplaceAll(questionUI, "@yes@", glib.MarkupEscapeText(q.Accept, -1)))
 	dialog := object[*gtk.Window](b, "trust")
 	dialog.SetObjectProperty("heading", q.Heading)
 	dialog.SetObjectProperty("body", q.Body)

@@ -33,6 +33,7 @@ type detailsPage struct {
 	icon   *gtk.Image
 	labels map[string]*gtk.Label
 	groups map[string]*group
+	bar    *gtk.FlowBox // of open and remove
 	open   *gtk.Button
 	remove *gtk.Button
 	expert *adw.ExpanderRow
@@ -79,7 +80,7 @@ func (p *detailsPage) show(a state.App) {
 	}
 	p.expert = object[*adw.ExpanderRow](b, "expert")
 	decorate(&p.icon.Widget)
-	buttons := object[*gtk.FlowBox](b, "buttons")
+	p.bar = object[*gtk.FlowBox](b, "buttons")
 	p.open = newButton(tr.T("_Open"))
 	p.open.AddCSSClass("suggested-action")
 	p.open.ConnectClicked(func() { p.w.start(p.app.Current().File, p.app.Title()) })
@@ -89,8 +90,8 @@ func (p *detailsPage) show(a state.App) {
 	for _, button := range []*gtk.Button{p.open, p.remove} {
 		button.AddCSSClass("pill")
 	}
-	flow(buttons, p.open, tr.T("Open"))
-	flow(buttons, p.remove, tr.T("Uninstall…"))
+	flow(p.bar, p.open, tr.T("Open"))
+	flow(p.bar, p.remove, tr.T("Uninstall…"))
 	p.content.Append(p.page)
 	p.app = a
 	p.render()
@@ -119,7 +120,7 @@ func (p *detailsPage) close() {
 	}
 	p.cancel()
 	p.content.Remove(p.page)
-	p.page, p.icon, p.labels, p.groups, p.open, p.remove, p.expert, p.lines, p.exception = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	p.page, p.icon, p.labels, p.groups, p.bar, p.open, p.remove, p.expert, p.lines, p.exception = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
 	p.app, p.facts, p.shown = state.App{}, state.AppFacts{}, state.DetailsView{}
 }
 
@@ -183,6 +184,7 @@ func (p *detailsPage) render() {
 	}
 	p.open.SetSensitive(v.CanOpen)
 	p.remove.SetSensitive(v.CanUninstall)
+	p.bar.SetVisible(v.CanOpen || v.CanUninstall)
 	if !reflect.DeepEqual(old.Fault, v.Fault) || !reflect.DeepEqual(old.FaultActions, v.FaultActions) {
 		p.renderFault(v)
 	}
@@ -248,13 +250,9 @@ func (p *detailsPage) renderFault(v state.DetailsView) {
 	row := newFactRow()
 	row.show(v.Fault)
 	g.add(row)
-	box := gtk.NewFlowBox()
-	box.SetSelectionMode(gtk.SelectionNone)
-	box.SetMaxChildrenPerLine(2)
-	box.SetHAlign(gtk.AlignEnd)
+	box := gtk.NewBox(gtk.OrientationHorizontal, 12)
+	box.SetHomogeneous(true)
 	box.SetMarginTop(12)
-	box.SetColumnSpacing(12)
-	box.SetRowSpacing(6)
 	for _, b := range v.FaultActions {
 		button := newButton(b.Label)
 		button.SetSensitive(b.Enabled)
@@ -263,7 +261,9 @@ func (p *detailsPage) renderFault(v state.DetailsView) {
 		}
 		action := b.Action
 		button.ConnectClicked(func() { p.act(action) })
-		flow(box, button, withoutMnemonic(b.Label))
+		wrapLabel(button)
+		button.SetHExpand(true)
+		box.Append(button)
 	}
 	g.add(box)
 }

@@ -94,7 +94,9 @@ func (l Library) Details(a App, facts AppFacts) DetailsView {
 	}
 	v := DetailsView{
 		Title: a.Title(), Summary: Clean(facts.Summary, maxSummary), Running: l.Running[a.Key],
-		CanOpen: a.Usable(), CanUninstall: len(a.Own()) > 0,
+		CanOpen: a.Usable(),
+		// What is no bundle was never installed: it can only be moved to the Trash.
+		CanUninstall: len(a.Own()) > 0 && (a.Usable() || f.ID != ""),
 	}
 	var by []string
 	if version := Clean(f.Version, maxSmall); version != "" {
@@ -119,7 +121,9 @@ func (l Library) Details(a App, facts AppFacts) DetailsView {
 	if a.Usable() {
 		v.offerException(facts)
 	}
-	v.Data, v.DataText = dataRows(facts)
+	if f.ID != "" {
+		v.Data, v.DataText = dataRows(facts)
+	}
 	v.Details = fileDetails(f, facts)
 	return v
 }
