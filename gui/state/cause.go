@@ -19,6 +19,17 @@ import (
 // ErrRemote says that something is an address, and not a file of this computer.
 var ErrRemote = errors.New("it is an address, not a file of this computer")
 
+// FolderError says that the folder of applications, and not the bundle, is what may not be changed.
+type FolderError struct {
+	Folder string // as people write it
+	Err    error
+}
+
+func (e *FolderError) Error() string { return "cannot change " + e.Folder + ": " + e.Err.Error() }
+
+// Unwrap gives what it wraps.
+func (e *FolderError) Unwrap() error { return e.Err }
+
 // Cause is why a file cannot be shown or a task failed, in the words of a person.
 type Cause struct {
 	Icon   string // icon name
@@ -31,7 +42,12 @@ type Cause struct {
 func causeOf(err error, file string) Cause {
 	name := Clean(filepath.Base(file), 80)
 	c := Cause{Icon: "dialog-error-symbolic", Detail: err.Error()}
+	var folder *FolderError
 	switch {
+	case errors.As(err, &folder):
+		c.Title = tr.T("No Permission")
+		c.Advice = tr.F("You are not allowed to change the folder “{folder}”. Allow it in the folder’s properties, then try again.",
+			"folder", Clean(folder.Folder, 200))
 	case errors.Is(err, bundle.ErrTruncated):
 		c.Title = tr.T("The Download Is Incomplete")
 		c.Advice = tr.F("The end of “{file}” is missing. Download it again, and wait until the download has finished.", "file", name)
@@ -107,6 +123,8 @@ func StartCause(name string, err error, words string) Cause {
 		c.Advice = joinSentences(tr.T("It could not be started."), hint)
 	case hint != "":
 		c.Advice = joinSentences(tr.T("It ended at once."), hint)
+	case exit == nil:
+		c.Advice = tr.T("It could not be started.")
 	case c.Detail != "":
 		c.Advice = tr.T("It ended at once. Its last words tell why; its maker may want to know them.")
 	default:

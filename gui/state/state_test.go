@@ -195,6 +195,8 @@ func TestDrop(t *testing.T) {
 	wantEffects(t, effects, DoInstall{})
 	_, effects = m.Update(Dropped{Files: []string{"/x.bundle"}, OnTarget: true})
 	wantEffects(t, effects, OpenFiles{[]string{"/x.bundle"}})
+	_, effects = m.Update(Dropped{Files: []string{file, "/x.bundle"}, OnTarget: true})
+	wantEffects(t, effects, OpenFiles{[]string{file, "/x.bundle"}}) // none of them is installed before the person has seen the list
 	busy, _ := m.Update(Pressed{Install})
 	if _, effects := busy.Update(Dropped{Files: []string{file}, OnTarget: true}); effects != nil {
 		t.Errorf("a drop while installing does %v", effects)
@@ -422,6 +424,7 @@ func TestStartHints(t *testing.T) {
 		{ended("kill -ILL $$"), "", "newer processor"},
 		{ended("kill -KILL $$"), "", "Memory may have run out"},
 		{ended("exit 125"), "cannot start x: no", "It could not be started"},
+		{errors.New("cannot start x: no stub"), "", "It could not be started"},
 	} {
 		if got := StartCause("Meadow", c.err, c.words).Advice; !strings.Contains(got, c.want) {
 			t.Errorf("%v with %q: %q, want %q", c.err, c.words, got, c.want)
@@ -445,6 +448,7 @@ func TestCauses(t *testing.T) {
 		{bundle.ErrArch, "Made for Another Kind of Computer"},
 		{fs.ErrNotExist, "The File Is Not There"},
 		{syscall.EACCES, "No Permission"},
+		{&FolderError{Folder: "~/Apps", Err: syscall.EACCES}, "No Permission"},
 		{syscall.ENOSPC, "The Disk Is Full"},
 		{syscall.EISDIR, "This Is a Folder"},
 		{errors.New("odd"), "Something Went Wrong"},
@@ -453,6 +457,9 @@ func TestCauses(t *testing.T) {
 		v := m.View()
 		if v.Page != ProblemPage || v.Problem.Title != c.want || v.Problem.Advice == "" {
 			t.Errorf("%v shows %+v, want %q", c.err, v.Problem, c.want)
+		}
+		if folder := "~/Apps"; strings.Contains(c.err.Error(), folder) && !strings.Contains(v.Problem.Advice, folder) {
+			t.Errorf("%v does not name the folder: %q", c.err, v.Problem.Advice)
 		}
 		if got := labels(v); got != "Close*" {
 			t.Errorf("%v: buttons are %q", c.err, got)

@@ -339,26 +339,17 @@ func (m Model) newTrust(t Trust) Trust {
 func (m Model) moves() bool { return m.Move && m.Identity.CanMove }
 
 // dropped installs when the bundle's own icon lands on the folder. Any other file gets its own window, where a person sees what it
-// is before anything happens with it.
+// is before anything happens with it, and several get their list.
 func (m Model) dropped(ev Dropped) (Model, []Effect) {
-	var others []string
-	var effects []Effect
-	for _, f := range ev.Files {
-		if f != m.File {
-			others = append(others, f)
-			continue
-		}
-		if !ev.OnTarget {
-			continue
-		}
-		if a := m.dropAction(); a != NoAction {
-			m, effects = m.pressed(a)
-		}
+	switch {
+	case len(ev.Files) == 0:
+		return m, nil
+	case len(ev.Files) > 1 || ev.Files[0] != m.File:
+		return m, []Effect{OpenFiles{ev.Files}}
+	case !ev.OnTarget || m.dropAction() == NoAction:
+		return m, nil
 	}
-	if len(others) > 0 {
-		effects = append(effects, OpenFiles{others})
-	}
-	return m, effects
+	return m.pressed(m.dropAction())
 }
 
 // dropAction is what dragging the icon onto the folder does: what the button does that installs in the ordinary way.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"glick.org/glick/gui/state"
 	"glick.org/glick/xdgexport"
 	"glick.org/glick/xdgexport/apps"
 	"glick.org/glick/xdgexport/sessionbus"
@@ -52,7 +54,7 @@ func Install(ctx context.Context, file string, o apps.InstallOptions) (undo *Und
 	app, err := sessionbus.Install(ctx, file, o)
 	if err != nil && !errors.Is(err, apps.ErrSourceLeft) {
 		old.drop()
-		return nil, "", err
+		return nil, "", folderError(err)
 	}
 	Refresh(context.WithoutCancel(ctx)) // it is installed, whatever becomes of the window
 	moved := o.Move && err == nil && !There(file)
@@ -73,6 +75,18 @@ func Install(ctx context.Context, file string, o apps.InstallOptions) (undo *Und
 		return nil
 	}
 	return &Undo{back: back, forget: old.drop}, app.File, err
+}
+
+// folderError tells apart that the folder of applications cannot be changed from that a file in it, or the one to be installed, cannot be used.
+func folderError(err error) error {
+	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
+		return err
+	}
+	home, homeErr := apps.Home()
+	if homeErr != nil || !There(home) || unix.Access(home, unix.W_OK) == nil {
+		return err
+	}
+	return &state.FolderError{Folder: tilde(home), Err: err}
 }
 
 // There says whether something has this name.
@@ -141,7 +155,7 @@ func (r ctxReader) Read(p []byte) (int, error) {
 func Uninstall(ctx context.Context, file string) (*Undo, error) {
 	undo, err := sessionbus.Uninstall(ctx, file)
 	if err != nil {
-		return nil, err
+		return nil, folderError(err)
 	}
 	Refresh(ctx)
 	return &Undo{back: func(ctx context.Context) error {

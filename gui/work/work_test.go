@@ -245,6 +245,39 @@ func TestInstallAndUndo(t *testing.T) {
 }
 
 // TestMoveAndUndo: a moved file comes back to where it was, and never over something that has come there since.
+// TestFolderOfAnother: that the folder may not be changed is another problem than that the file may not be read, and needs something else to be done.
+func TestFolderOfAnother(t *testing.T) {
+	home := newHome(t)
+	file, folder := filepath.Join(home, "Meadow.bundle"), filepath.Join(home, "Apps")
+	makeBundle(t, file, "1")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	undo, installed, err := Install(t.Context(), file, apps.InstallOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer undo.Forget()
+	if err := os.Chmod(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	var ofFolder *state.FolderError
+	if _, _, err := Install(t.Context(), file, apps.InstallOptions{}); !errors.Is(err, os.ErrPermission) || errors.As(err, &ofFolder) {
+		t.Errorf("a file that may not be read: %v", err)
+	}
+	if err := errors.Join(os.Chmod(file, 0o644), os.Chmod(folder, 0o555)); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(folder, 0o755)
+	makeBundle(t, file, "2")
+	if _, _, err := Install(t.Context(), file, apps.InstallOptions{}); !errors.As(err, &ofFolder) || ofFolder.Folder != "~/Apps" {
+		t.Errorf("a folder that may not be changed: %v", err)
+	}
+	if _, err := Uninstall(t.Context(), installed); !errors.As(err, &ofFolder) || !errors.Is(err, os.ErrPermission) {
+		t.Errorf("uninstalling: %v", err)
+	}
+}
+
 func TestMoveAndUndo(t *testing.T) {
 	home := newHome(t)
 	ctx := context.Background()
