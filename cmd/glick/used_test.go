@@ -14,7 +14,6 @@ import (
 
 func TestLastUsed(t *testing.T) {
 	const id = "org.example.Sample"
-	t.Setenv("XDG_STATE_HOME", "")
 	newServiceHome(t, false)
 	file := sample.Build(t, t.TempDir(), id, "1", sample.App(id))
 	if code, _, errs := cli(t, "install", file); code != 0 {

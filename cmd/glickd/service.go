@@ -49,6 +49,9 @@ type service struct {
 	shown    map[string]string // file and version of each shown id
 	exports  map[string]string // what the desktop shows, see xdgexport.Shown
 	off      []apps.Export     // kinds that are switched off
+	gone     bool              // something was uninstalled, and may have left a note of its use
+
+	uses *uses
 
 	pool session.Pool // what running applications see of all that
 }
@@ -77,7 +80,7 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 	defer end()
 	s := &service{
 		log: log, syncs: make(chan syncRequest, 16),
-		reported: map[string]string{}, left: map[xdgexport.LeftOut]bool{}, shown: map[string]string{},
+		reported: map[string]string{}, left: map[xdgexport.LeftOut]bool{}, shown: map[string]string{}, uses: newUses(log),
 	}
 	if s.exports, err = xdgexport.Shown(); err != nil {
 		log.Warn("what the desktop shows is not known before the first sync", "error", err)
@@ -110,7 +113,7 @@ func serve(ctx context.Context, log *slog.Logger, replace bool) error {
 
 	var parts sync.WaitGroup
 	parts.Go(func() { s.checks.run(ctx) })
-	uses := newUses(log)
+	uses := s.uses
 	parts.Go(func() { uses.run(ctx) })
 	if s.bus != nil {
 		useCatalogue(os.Getenv, localeDir())
@@ -295,6 +298,7 @@ func (s *service) sync(ctx context.Context) error {
 	}
 	before, first, earlier := s.reported, !s.looked, s.list
 	s.looked, s.list, s.reported = true, list, map[string]string{}
+	s.uses.installed(list)
 	for _, p := range problems {
 		s.reported[p.File] = p.Err.Error()
 		if before[p.File] == p.Err.Error() {
@@ -318,6 +322,7 @@ func (s *service) sync(ctx context.Context) error {
 	for id := range s.shown {
 		if shown[id] == "" {
 			s.log.Info("uninstalled", "id", id)
+			s.gone = true
 		}
 	}
 	changed := len(shown) != len(s.shown)
@@ -346,8 +351,9 @@ func (s *service) sync(ctx context.Context) error {
 	if res.Changed() {
 		s.log.Info("synced", "written", len(res.Written), "removed", len(res.Removed))
 	}
-	if first {
-		apps.CleanUsed(list)
+	// A file that is incomplete may be the next version of what seems to be gone.
+	if (first || s.gone) && !slices.ContainsFunc(problems, apps.Problem.Incomplete) {
+		s.gone = !apps.CleanUsed(list)
 	}
 	if first || changed || res.Changed() {
 		res.Update(s.exports)

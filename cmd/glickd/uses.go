@@ -12,13 +12,15 @@ import (
 	"glick.org/glick/xdgexport/apps"
 )
 
-// uses notes when applications were used last: when they were started, and until when they ran. It writes in a goroutine of its own: a start never
+// uses notes when installed applications were used last: when they were started, and until when they ran. Of bundles that are only started no trace is
+// kept. It writes in a goroutine of its own: a start never
 // waits for the disk, nor for a home that does not answer, and of many starts at once each application is noted once.
 type uses struct {
 	log  *slog.Logger
 	wake chan struct{}
 	mu   sync.Mutex
-	news map[string]use // guarded by mu: what is not noted yet, by id
+	news map[string]use  // guarded by mu: what is not noted yet, by id
+	all  map[string]bool // guarded by mu: the ids that are installed; nil when it is not known yet
 
 	failed bool // that it was said; of the goroutine that notes
 }
@@ -44,6 +46,22 @@ func (u *uses) add(id string, now use) {
 	}
 	u.news[id] = now
 	u.mu.Unlock()
+	u.rouse()
+}
+
+// installed says what is.
+func (u *uses) installed(list []apps.App) {
+	all := map[string]bool{}
+	for _, a := range list {
+		all[a.ID] = true
+	}
+	u.mu.Lock()
+	u.all = all
+	u.mu.Unlock()
+	u.rouse()
+}
+
+func (u *uses) rouse() {
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -65,12 +83,17 @@ func (u *uses) run(ctx context.Context) {
 
 func (u *uses) note() {
 	u.mu.Lock()
-	news := u.news
-	u.news = map[string]use{}
+	news, all := u.news, u.all
+	if all != nil {
+		u.news = map[string]use{}
+	}
 	u.mu.Unlock()
+	if all == nil {
+		return
+	}
 	for id, n := range news {
-		if !n.started && apps.Used(id).IsZero() {
-			continue // it was uninstalled while it ran
+		if !all[id] || !n.started && apps.Used(id).IsZero() {
+			continue // it is not installed, or was uninstalled while it ran
 		}
 		if err := apps.NoteUse(id, n.when); err != nil && !u.failed {
 			// A disk that is full stays so for a while.

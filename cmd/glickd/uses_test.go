@@ -14,7 +14,7 @@ import (
 	"glick.org/glick/runtime/launch"
 )
 
-// TestUsesAreNoted starts bundles with a real service: when they ran last is noted, and nothing depends on that it can be.
+// TestUsesAreNoted starts bundles with a real service: when installed ones ran last is noted until they are deleted, and nothing depends on that it can be.
 func TestUsesAreNoted(t *testing.T) {
 	stub, err := launch.StubPath(launch.Arch())
 	if err != nil {
@@ -22,7 +22,8 @@ func TestUsesAreNoted(t *testing.T) {
 	}
 	tree := sample.App(id)
 	tree["bin/app"] = "#!/bin/sh\nprintf %s \"$BUNDLE_PREFIX\"\n[ $# = 0 ] || read line || :\n"
-	file := sample.Build(t, t.TempDir(), id, "1", tree)
+	dir := t.TempDir()
+	built, other := sample.Build(t, dir, id, "1", tree), sample.Build(t, dir, "org.example.Other", "1", tree)
 	for _, withBus := range []bool{true, false} {
 		name := "without a bus"
 		if withBus {
@@ -31,7 +32,10 @@ func TestUsesAreNoted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHome(t, withBus)
 			_, log := h.start()
-			note := filepath.Join(h.dir, ".local/state/glick/used", id)
+			file := filepath.Join(h.dir, "Apps", "sample.bundle")
+			h.copy(built, file)
+			h.eventually("the entry", func() bool { return h.exists(entry) })
+			note := filepath.Join(h.dir, ".local/share/glick/used", id)
 			used := func() time.Time {
 				info, err := os.Lstat(note)
 				if err != nil {
@@ -40,7 +44,8 @@ func TestUsesAreNoted(t *testing.T) {
 				return info.ModTime()
 			}
 			run := func() string { return h.run(stub, file) }
-			h.eventually("the service serves", func() bool { return strings.Contains(run(), "/glick/fs/") })
+			h.eventually("the service serves", func() bool { return strings.Contains(h.run(stub, other), "/glick/fs/") })
+			run()
 			h.eventually("the note", func() bool { return !used().IsZero() })
 			old := time.Now().Add(-48 * time.Hour)
 			begin := time.Now()
@@ -67,6 +72,18 @@ func TestUsesAreNoted(t *testing.T) {
 				t.Error(err)
 			}
 			h.eventually("the note of the end", func() bool { return !used().Before(begin.Truncate(time.Second)) })
+
+			if _, err := os.Lstat(filepath.Join(filepath.Dir(note), "org.example.Other")); err == nil {
+				t.Error("the use of what is not installed is noted")
+			}
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			h.eventually("nothing is left", func() bool { return used().IsZero() && !h.exists(".local/share/glick/used") })
+			h.copy(built, file)
+			h.eventually("the entry again", func() bool { return h.exists(entry) })
+			run()
+			h.eventually("the note again", func() bool { return !used().IsZero() })
 
 			// Where it cannot be noted, all else goes on.
 			if err := os.RemoveAll(filepath.Dir(note)); err != nil {

@@ -16,28 +16,24 @@ import (
 	"glick.org/glick/bundle"
 )
 
-const (
-	// usedFor is how long the last use of an application is remembered that is not installed.
-	usedFor = 90 * 24 * time.Hour
-	// maxUsed is how many notes are looked at.
-	maxUsed = 1 << 16
-)
+// maxUsed is how many notes are looked at.
+const maxUsed = 1 << 16
 
 // usedDir holds an empty file for each id that was used, named like it. The time of its last change is that of the use.
-func usedDir() string { return filepath.Join(xdg.StateHome, "glick", "used") }
+func usedDir() string { return filepath.Join(xdg.DataHome, "glick", "used") }
 
-// openUsed opens the folder of the notes, following no link but in the path of the state folder itself, which is the user's own choice.
+// openUsed opens the folder of the notes, following no link but in the path of the data folder itself, which is the user's own choice.
 func openUsed(make bool) (int, error) {
-	if !filepath.IsAbs(xdg.StateHome) {
+	if !filepath.IsAbs(xdg.DataHome) {
 		return -1, fs.ErrNotExist
 	}
 	if make {
-		if err := os.MkdirAll(xdg.StateHome, 0o700); err != nil {
+		if err := os.MkdirAll(xdg.DataHome, 0o700); err != nil {
 			return -1, err
 		}
 	}
 	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
-	dir, err := unix.Open(xdg.StateHome, flags, 0)
+	dir, err := unix.Open(xdg.DataHome, flags, 0)
 	for _, name := range []string{"glick", "used"} {
 		if err != nil {
 			break
@@ -59,7 +55,8 @@ func openUsed(make bool) (int, error) {
 	return dir, nil
 }
 
-// NoteUse notes that an application was used at a time, whether it is installed or not. It is only noted where it is the latest use that is known.
+// NoteUse notes that an application was used at a time. It is only noted where it is the latest use that is known. Whoever notes sees to it that the
+// application is installed: of bundles that are only started nothing is kept.
 func NoteUse(id string, when time.Time) error {
 	if err := noteUse(id, when); err != nil {
 		return fmt.Errorf("cannot note the use of an application: %w", err)
@@ -173,23 +170,34 @@ func forgetUse(id string) time.Time {
 	when := usedIn(dir, id)
 	if !when.IsZero() {
 		_ = unix.Unlinkat(dir, id, 0)
+		removeUsedDir()
 	}
 	return when
 }
 
-// CleanUsed forgets the use of applications that are not in the list and were not used for some months: of those whose files were deleted by hand, and
-// of bundles that were started and never installed.
-func CleanUsed(list []App) {
+// CleanUsed forgets the use of applications that are not in the list, whose files were deleted, and says whether it did: what is in an added folder that
+// is not there now is remembered until it comes back, or the folder is removed.
+func CleanUsed(list []App) bool {
+	for _, f := range FolderStates() {
+		if f.Added && !f.There {
+			return false
+		}
+	}
 	installed := map[string]bool{}
 	for _, a := range list {
 		installed[a.ID] = true
 	}
 	eachUsed(func(dir int, id string, when time.Time) {
-		if !installed[id] && time.Since(when) > usedFor {
+		if !installed[id] {
 			_ = unix.Unlinkat(dir, id, 0)
 		}
 	})
+	removeUsedDir()
+	return true
 }
+
+// removeUsedDir leaves no folder without notes.
+func removeUsedDir() { _ = unix.Rmdir(usedDir()) }
 
 // lastOf gives the id of an application of which a file is the only bundle; empty otherwise.
 func (l *library) lastOf(file string) string {

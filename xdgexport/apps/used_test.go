@@ -14,12 +14,11 @@ import (
 	"glick.org/glick/internal/sample"
 )
 
-// newState gives the test a folder for state too.
+// newState gives the test a home, and says where uses are noted in it.
 func newState(t *testing.T) (home, used string) {
 	t.Helper()
-	t.Setenv("XDG_STATE_HOME", "")
 	home = newHome(t)
-	return home, filepath.Join(filepath.Dir(home), ".local/state/glick/used")
+	return home, filepath.Join(filepath.Dir(home), ".local/share/glick/used")
 }
 
 func TestUses(t *testing.T) {
@@ -114,14 +113,26 @@ func TestUninstallingForgetsTheUse(t *testing.T) {
 	}
 }
 
+// What is deleted by hand is forgotten as well, unless it may come back with its disk.
 func TestCleanUsed(t *testing.T) {
-	newState(t)
-	long := time.Now().Add(-2 * usedFor)
-	for name, when := range map[string]time.Time{id: long, "org.example.Gone": long, "org.example.Lately": time.Now().Add(-time.Hour)} {
-		mustDo(t, NoteUse(name, when))
+	_, used := newState(t)
+	added := mkdir(t, t.TempDir(), "disk")
+	mustAdd(t, added)
+	for _, name := range []string{id, "org.example.Gone"} {
+		mustDo(t, NoteUse(name, time.Now()))
 	}
-	CleanUsed([]App{{ID: id}})
-	if got := AllUsed(); len(got) != 2 || got[id].IsZero() || got["org.example.Lately"].IsZero() {
-		t.Errorf("left: %v", got)
+	mustDo(t, os.Rename(added, added+"2"))
+	if CleanUsed([]App{{ID: id}}) || len(AllUsed()) != 2 {
+		t.Errorf("with a folder that is not there: left %v", AllUsed())
+	}
+	mustDo(t, os.Rename(added+"2", added))
+	if got := AllUsed(); !CleanUsed([]App{{ID: id}}) || len(AllUsed()) != 1 || AllUsed()[id].IsZero() {
+		t.Errorf("of %v left: %v", got, AllUsed())
+	}
+	if !CleanUsed(nil) {
+		t.Error("not cleaned")
+	}
+	if _, err := os.Stat(used); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is left: %v", err)
 	}
 }
