@@ -63,6 +63,8 @@ func (w *bundleWindow) renderBundle(v state.View) {
 		w.source.RemoveCSSClass("grab")
 		describe(&w.icon.Widget, tr.F("Icon of {name}", "name", v.Name))
 	}
+	w.arrow.SetVisible(v.Scene)
+	w.target.SetVisible(v.Scene)
 	w.renderScene(v.InPlace && !w.flying)
 	w.rows.show(v.Rows)
 	w.renderSource(v.Source)
@@ -174,19 +176,19 @@ func (w *bundleWindow) renderAbout(about []state.Block) {
 	}
 }
 
-// renderLinks shows the addresses that the bundle names, and its licence. Nothing is opened but by a press.
+// renderLinks shows the addresses that the bundle names, and its license. Nothing is opened but by a press.
 func (w *bundleWindow) renderLinks(v state.View) {
-	w.links.SetVisible(len(v.Links) > 0 || v.Licence != "")
-	if slices.Equal(v.Links, w.shown.Links) && v.Licence == w.shown.Licence {
+	w.links.SetVisible(len(v.Links) > 0 || v.License != "")
+	if slices.Equal(v.Links, w.shown.Links) && v.License == w.shown.License {
 		return
 	}
 	for child := w.links.FirstChild(); child != nil; child = w.links.FirstChild() {
 		w.links.Remove(child)
 	}
-	if v.Licence != "" {
+	if v.License != "" {
 		r := plainRow()
-		r.SetTitle(tr.T("Licence"))
-		r.SetSubtitle(v.Licence)
+		r.SetTitle(tr.T("License"))
+		r.SetSubtitle(v.License)
 		w.links.Append(r)
 	}
 	for _, l := range v.Links {

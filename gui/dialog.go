@@ -5,6 +5,7 @@ package gui
 import (
 	_ "embed" // ui
 	"strings"
+	"unicode/utf8"
 
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
@@ -31,9 +32,22 @@ func showCause(parent *gtk.Window, c state.Cause) {
 	dialog.SetObjectProperty("body", c.Advice)
 	detail := object[*gtk.Label](b, "detail")
 	detail.SetText(c.Detail)
-	object[*gtk.ScrolledWindow](b, "scroller").SetVisible(c.Detail != "")
+	scroller := object[*gtk.ScrolledWindow](b, "scroller")
+	scroller.SetVisible(c.Detail != "")
+	scroller.SetMinContentHeight(min(scroller.MaxContentHeight(), heightOf(detail, c.Detail)))
 	dialog.SetTransientFor(parent)
 	presentDialog(dialog)
+}
+
+// heightOf is how much room a label of a dialog needs for a text, in pixels. The dialog asks for it before it knows how wide it will be.
+func heightOf(l *gtk.Label, text string) int {
+	const letters, margins = 34, 24 // in a line of the narrowest dialog; above and below
+	lines := 0
+	for line := range strings.Lines(text) {
+		lines += 1 + utf8.RuneCountInString(line)/letters
+	}
+	_, height := l.CreatePangoLayout("X").PixelSize()
+	return margins + lines*height
 }
 
 // presentDialog shows a dialog. The focus is on its default answer and not on what comes first: Enter and a look at the focus say the same.

@@ -32,7 +32,7 @@ func (m Model) about() []Block {
 	return out
 }
 
-// links are the addresses that can be opened, and the licence.
+// links are the addresses that can be opened, and the license.
 func (m Model) links() []ShownLink {
 	titles := map[string]string{
 		"homepage": tr.T("Website"), "bugtracker": tr.T("Report a Problem"), "help": tr.T("Help"), "faq": tr.T("Questions and Answers"),
@@ -56,8 +56,8 @@ func (m Model) links() []ShownLink {
 	return out
 }
 
-// licence is the licence in words.
-func (m Model) licence() string { return Clean(m.Identity.License, 200) }
+// license is the license in words.
+func (m Model) license() string { return Clean(m.Identity.License, 200) }
 
 // addsRows says what installing shows to the desktop. Nil when that is not known.
 func (m Model) addsRows() []Row {

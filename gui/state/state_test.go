@@ -101,6 +101,9 @@ func TestButtons(t *testing.T) {
 			if got := labels(v); got != c.want {
 				t.Errorf("buttons are %q, want %q", got, c.want)
 			}
+			if foreign := m.lacks(LackFormat) || m.lacks(LackArchitecture); v.Scene == foreign {
+				t.Errorf("the folder is shown: %v", v.Scene)
+			}
 			if v.CanDrag != c.drag {
 				t.Errorf("the icon can be dragged: %v, want %v", v.CanDrag, c.drag)
 			}
@@ -489,6 +492,10 @@ func TestFacts(t *testing.T) {
 	} else if strings.Contains(r.Text, "secret") {
 		t.Errorf("a password is shown: %q", r.Text)
 	}
+	m, _ = m.Update(SharedKnown{20})
+	if got := row(m.View(), "size").Text; got != "It holds 90.0 MB of files, compressed." {
+		t.Errorf("next to nothing that is shared is told as %q", got)
+	}
 	m, _ = m.Update(SharedKnown{12_000_000})
 	if got := row(m.View(), "size").Text; got != "Of 90.0 MB of files in it, 12.0 MB are already on this computer, and take no more memory." {
 		t.Errorf("sharing is told as %q", got)
@@ -515,7 +522,7 @@ func TestHostileText(t *testing.T) {
 	if !ok {
 		t.Error("nothing is asked before it is opened")
 	}
-	texts := []string{v.Title, v.Name, v.Summary, v.Byline, v.Hint, v.Source.Title, v.Source.Text, v.Licence, q.Title, q.Body, strings.ReplaceAll(q.Detail, "\n", "")}
+	texts := []string{v.Title, v.Name, v.Summary, v.Byline, v.Hint, v.Source.Title, v.Source.Text, v.License, q.Title, q.Body, strings.ReplaceAll(q.Detail, "\n", "")}
 	for _, b := range v.About {
 		texts = append(texts, string([]rune(b.Text)[:min(300, utf8.RuneCountInString(b.Text))]))
 	}

@@ -17,6 +17,7 @@ type View struct {
 
 	Name, Summary, Byline string
 	Hint                  string // under the drag scene
+	Scene                 bool   // the folder is shown: the bundle could go there, on this computer
 	CanDrag               bool
 	InPlace               bool // the application is in the folder already
 	Rows                  []Row
@@ -24,7 +25,7 @@ type View struct {
 	About                 []Block // the description
 	Adds                  []Row   // what installing shows to the desktop
 	Links                 []ShownLink
-	Licence               string
+	License               string
 	Details               []Detail // for experts, folded away
 	Buttons               []Button // the default one last
 	Progress              *Progress
@@ -135,6 +136,7 @@ func (m Model) View() View {
 		Summary:  Clean(m.Identity.Summary, maxSummary),
 		Byline:   m.byline(),
 		Hint:     m.hint(),
+		Scene:    !m.lacks(LackFormat) && !m.lacks(LackArchitecture),
 		CanDrag:  m.dropAction() != NoAction,
 		InPlace:  rel == SameInstalled,
 		Rows:     m.rows(),
@@ -142,7 +144,7 @@ func (m Model) View() View {
 		About:    m.about(),
 		Adds:     m.addsRows(),
 		Links:    m.links(),
-		Licence:  m.licence(),
+		License:  m.license(),
 		Details:  m.details(),
 		Buttons:  m.buttons(),
 		Progress: m.progress(),
