@@ -149,13 +149,14 @@ func (w *bundleWindow) renderSource(s *state.Source) {
 }
 
 func (w *bundleWindow) renderAbout(about []state.Block) {
-	w.aboutBox.SetVisible(len(about) > 0)
 	if slices.Equal(about, w.shown.About) {
 		return
 	}
-	for child := w.aboutTexts.FirstChild(); child != nil; child = w.aboutTexts.FirstChild() {
-		w.aboutTexts.Remove(child)
+	// A box that was empty when it was first looked at may go on to be laid out as if its texts had one line (GTK 4.8): it is shown when it is full.
+	if w.aboutTexts != nil {
+		w.aboutBox.Remove(w.aboutTexts)
 	}
+	w.aboutTexts = gtk.NewBox(gtk.OrientationVertical, 9)
 	for _, b := range about {
 		text := gtk.NewLabel(b.Text)
 		text.SetXAlign(0)
@@ -174,6 +175,8 @@ func (w *bundleWindow) renderAbout(about []state.Block) {
 		line.Append(text)
 		w.aboutTexts.Append(line)
 	}
+	w.aboutBox.Append(w.aboutTexts)
+	w.aboutBox.SetVisible(len(about) > 0)
 }
 
 // renderLinks shows the addresses that the bundle names, and its license. Nothing is opened but by a press.

@@ -121,7 +121,6 @@ func newBundleWindow(app *application, path string) *bundleWindow {
 		previous:        object[*gtk.Button](b, "previous"),
 		next:            object[*gtk.Button](b, "next"),
 		aboutBox:        object[*gtk.Box](b, "about"),
-		aboutTexts:      object[*gtk.Box](b, "about_texts"),
 		addsBox:         object[*gtk.Box](b, "adds_box"),
 		links:           object[*gtk.ListBox](b, "links"),
 		details:         object[*adw.ExpanderRow](b, "details"),
