@@ -41,7 +41,7 @@ func showCause(parent *gtk.Window, c state.Cause) {
 
 // heightOf is how much room a label of a dialog needs for a text, in pixels. The dialog asks for it before it knows how wide it will be.
 func heightOf(l *gtk.Label, text string) int {
-	const letters, margins = 34, 24 // in a line of the narrowest dialog; above and below
+	const letters, margins = 24, 24 // in a line of the narrowest dialog; above and below
 	lines := 0
 	for line := range strings.Lines(text) {
 		lines += 1 + utf8.RuneCountInString(line)/letters

@@ -147,10 +147,24 @@ func TestLibraryFaults(t *testing.T) {
 		if v.CanOpen || v.Fault.Title == "" || v.Fault.Text == "" || len(v.FaultActions) == 0 {
 			t.Errorf("%s: no reason or nothing to do: %+v", name, v)
 		}
+		keys := map[string]bool{}
 		for _, b := range v.FaultActions {
 			if b.Default {
 				t.Errorf("%s: Enter alone does %s", name, b.Label)
 			}
+			_, key, _ := strings.Cut(strings.ToLower(b.Label), "_")
+			if key = key[:1]; keys[key] {
+				t.Errorf("%s: two buttons have the key %q", name, key)
+			}
+			keys[key] = true
+		}
+		if slices.ContainsFunc(v.Facts, func(r Row) bool { return r.Title == v.Fault.Title }) {
+			t.Errorf("%s: %q is said twice", name, v.Fault.Title)
+		}
+		f.ID = ""
+		nameless := Library{Loaded: true, Now: noon, Apps: GroupApps([]AppFile{f})}
+		if none := nameless.Details(nameless.Apps[0], AppFacts{}); !v.CanUninstall || none.CanUninstall != none.CanOpen || none.DataText != "" {
+			t.Errorf("%s: can be uninstalled: %v; without an id: %+v", name, v.CanUninstall, none)
 		}
 		trustable := slices.ContainsFunc(v.FaultActions, func(b Button) bool { return b.Action == ActTrust })
 		if want := f.Trust == trust.Changed; trustable != want {

@@ -183,7 +183,7 @@ func (f AppFile) faultRow() (Row, []Button) {
 		return r, []Button{discard, {Action: ActTrust, Label: tr.T("_Use Anyway…"), Enabled: true}}
 	case f.Trust == trust.Changed:
 		r.Text = tr.T("This version has another signature than the one that you had. Its maker may have a new key, or somebody else made it. Ask before you use it.")
-		return r, []Button{discard, {Action: ActTrust, Label: tr.T("_Trust New Signature…"), Enabled: true}}
+		return r, []Button{discard, {Action: ActTrust, Label: tr.T("Trust New _Signature…"), Enabled: true}}
 	}
 	if f.Whole {
 		r.Text = tr.F("{text} None of the applications in this folder is used.", "text", causeOf(f.Err, f.File).Advice)
@@ -204,7 +204,7 @@ func (f AppFile) faultRow() (Row, []Button) {
 func (l Library) facts(a App, facts AppFacts) []Row {
 	f := a.Current()
 	var rows []Row
-	if f.Err == nil {
+	if f.usable() { // otherwise the row above says what is wrong
 		rows = append(rows, f.trustRow(facts.Since))
 	}
 	if f.Origin != "" {
