@@ -203,7 +203,7 @@ func (m Model) sizeRow() Row {
 	r := Row{ID: "size", Icon: "drive-harddisk-symbolic", Title: tr.F("Takes {size} on disk", "size", Size(m.Identity.Size))}
 	unpacked := Size(m.Identity.Unpacked)
 	switch {
-	case m.Shared >= 100_000 && m.Shared >= m.Identity.Unpacked/50: // less says nothing
+	case m.Shared > 0 && m.Shared >= m.Identity.Unpacked/50: // less says nothing
 		r.Text = tr.F("Of {unpacked} of files in it, {shared} are already on this computer, and take no more memory.", "unpacked", unpacked, "shared", Size(m.Shared))
 	case m.Identity.Unpacked > m.Identity.Size:
 		r.Text = tr.F("It holds {unpacked} of files, compressed.", "unpacked", unpacked)
