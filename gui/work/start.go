@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -61,7 +62,7 @@ func start(argv, env []string, settle time.Duration) (words string, err error) {
 	case err := <-ended:
 		// Children that it left behind may hold the pipe, so its end is not waited for long.
 		words := tail.finish(200 * time.Millisecond)
-		if err != nil {
+		if err != nil && !wasEnded(err) {
 			return words, fmt.Errorf("%w: %w", ErrEnded, err)
 		}
 		return "", nil
@@ -69,6 +70,16 @@ func start(argv, env []string, settle time.Duration) (words string, err error) {
 		tail.handOver()
 		return "", nil
 	}
+}
+
+// wasEnded tells whether a program ended because somebody wanted it to: its user, or the session that is over.
+func wasEnded(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}, status.Signal())
 }
 
 // tail keeps the last lines of a pipe.

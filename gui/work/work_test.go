@@ -549,6 +549,11 @@ func TestStart(t *testing.T) {
 	if words, err := start([]string{"sh", "-c", "echo bye >&2"}, nil, 5*time.Second); err != nil || words != "" {
 		t.Errorf("a program that ends well at once: %q, %v", words, err)
 	}
+	for signal, want := range map[string]error{"TERM": nil, "INT": nil, "HUP": nil, "SEGV": ErrEnded, "ABRT": ErrEnded, "KILL": ErrEnded} {
+		if _, err := start([]string{"sh", "-c", "ulimit -c 0; kill -" + signal + " $$"}, nil, 5*time.Second); !errors.Is(err, want) {
+			t.Errorf("ended by SIG%s: %v, want %v", signal, err, want)
+		}
+	}
 	if _, err := start([]string{"/nothing"}, nil, time.Second); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a program that is not there: %v", err)
 	}
