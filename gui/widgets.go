@@ -169,7 +169,17 @@ func toast(overlay *adw.ToastOverlay, text, action string) *adw.Toast {
 		t.SetTimeout(10)
 	}
 	overlay.AddToast(t)
-	inMain(func() { nameToastButtons(&overlay.Widget) })
+	// Its widgets come when the toasts before it have gone; nothing tells when that is.
+	const every, most = 200, 150 // milliseconds; times
+	times := 0
+	t.ConnectDismissed(func() { times = most })
+	name := func() bool {
+		nameToastButtons(&overlay.Widget)
+		times++
+		return times < most
+	}
+	inMain(func() { name() })
+	glib.TimeoutAdd(every, name)
 	return t
 }
 
