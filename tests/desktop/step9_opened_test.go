@@ -116,14 +116,14 @@ func (s *session) beside(folder, title string) {
 
 // drag drags from one place to another until it has come true what should come of it. A busy machine now and then loses a drag: the target has not yet
 // answered when the button is let go.
-func (s *session) drag(from, to atspi.Node, what string, so func() bool) {
+func (s *session) drag(from, to atspi.Node, so func() bool) {
 	s.t.Helper()
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		x0, y0 := s.still(from)
 		x1, y1 := s.still(to)
 		s.must(s.Drag(x0, y0, x1, y1))
-		err := desk.Until(patience/attempts, what, func() (bool, error) { return so(), nil })
+		err := desk.Until(patience/attempts, "the drop has done what it should", func() (bool, error) { return so(), nil })
 		if err == nil {
 			return
 		}
@@ -134,68 +134,68 @@ func (s *session) drag(from, to atspi.Node, what string, so func() bool) {
 	}
 }
 
-// opens is for drag: there is one window with a title.
-func (s *session) opens(title string) (what string, so func() bool) {
-	return "there is one window " + title, func() bool { return len(s.titled(title)) == 1 }
+// opened is for drag: there is one window with a title.
+func (s *session) opened(title string) func() bool {
+	return func() bool { return len(s.titled(title)) == 1 }
 }
 
 // TestDrop drags bundles from Files onto the windows.
 func TestDrop(t *testing.T) {
-	for _, kind := range []struct {
-		name string
-		desk.Kind
-	}{{"X11", desk.X11}, {"Wayland", desk.GNOME}} {
-		t.Run(kind.name, func(t *testing.T) {
-			s := start(t, kind.Kind)
-			one, two := s.meadow("one", "org.example.One", "1", "maker"), s.meadow("two", "org.example.Two", "1", "")
-			s.launch("glickd")
-			cell := s.openFiles(filepath.Dir(one), filepath.Base(one))
-			s.launch(gui())
-			empty := s.wait(window, atspi.Match{Name: "No Applications Yet"})
-			s.beside("Downloads", "Applications")
-
-			// Onto the library: the file is offered, and nothing is installed.
-			what, so := s.opens("Meadow one")
-			s.drag(cell, empty, what, so)
-			s.wait(window, atspi.Match{Role: "button", Name: "Install"})
-			if v := s.installedVersion("org.example.One"); v != "" {
-				t.Errorf("it is installed, version %q", v)
-			}
-
-			// Onto the window of another one: that file gets its own.
-			s.beside("Downloads", "Meadow one")
-			other := s.wait(files, atspi.Match{Role: "grid cell", Name: filepath.Base(two)})
-			folder := s.wait(window, atspi.Match{Role: "group", Name: "Applications"})
-			what, so = s.opens("Meadow two")
-			s.drag(other, folder, what, so)
-			if v := s.installedVersion("org.example.Two"); v != "" {
-				t.Errorf("the other is installed, version %q", v)
-			}
-			if kind.Kind == desk.GNOME {
-				return // the rest needs keys
-			}
-			s.close("Meadow two")
-
-			// Its own file onto Applications is the same as its icon.
-			s.drag(cell, folder, "it is installed", func() bool { return s.installedVersion("org.example.One") == "1" })
-			s.there(one, true)
-			s.wait(window, atspi.Match{Role: "button", Name: "Uninstall"})
-			s.press(window, "Undo")
-			s.waitGone("one.bundle")
-
-			// Several: one list.
-			s.run("xdotool", "windowactivate", "--sync", s.windowOf("Downloads").ID)
-			x, y := s.still(cell)
-			s.must(s.Click(x, y, 1))
-			s.key("ctrl+a")
-			what, so = s.opens("2 Bundles")
-			s.drag(cell, folder, what, so)
-			s.wait(window, atspi.Match{Role: "button", Name: "Install All"})
-			s.press(window, "Install All")
-			s.there(filepath.Join(s.Home, "Apps/one.bundle"), true)
-			s.there(filepath.Join(s.Home, "Apps/two.bundle"), true)
-		})
+	// begin starts a session in which Files shows two bundles.
+	begin := func(t *testing.T, kind desk.Kind) (s *session, one string, cells [2]atspi.Node) {
+		s = start(t, kind)
+		one = s.meadow("one", "org.example.One", "1", "maker")
+		two := s.meadow("two", "org.example.Two", "1", "")
+		s.launch("glickd")
+		cells[0] = s.openFiles(filepath.Dir(one), filepath.Base(one))
+		cells[1] = s.wait(files, atspi.Match{Role: "grid cell", Name: filepath.Base(two)})
+		return s, one, cells
 	}
+	target := atspi.Match{Role: "group", Name: "Applications"}
+
+	t.Run("X11", func(t *testing.T) {
+		s, one, cells := begin(t, desk.X11)
+		// Onto the library: the file is offered, and nothing is installed.
+		s.launch(gui())
+		empty := s.wait(window, atspi.Match{Name: "No Applications Yet"})
+		s.beside("Downloads", "Applications")
+		s.drag(cells[0], empty, s.opened("Meadow one"))
+		s.wait(window, atspi.Match{Role: "button", Name: "Install"})
+		if v := s.installedVersion("org.example.One"); v != "" {
+			t.Errorf("it is installed, version %q", v)
+		}
+
+		// Its own file onto Applications is the same as its icon.
+		s.beside("Downloads", "Meadow one")
+		folder := s.wait(window, target)
+		s.drag(cells[0], folder, func() bool { return s.installedVersion("org.example.One") == "1" })
+		s.there(one, true)
+		s.wait(window, atspi.Match{Role: "button", Name: "Uninstall"})
+		s.press(window, "Undo")
+		s.waitGone("one.bundle")
+
+		// Several: one list.
+		s.run("xdotool", "windowactivate", "--sync", s.windowOf("Downloads").ID)
+		x, y := s.still(cells[0])
+		s.must(s.Click(x, y, 1))
+		s.key("ctrl+a")
+		s.drag(cells[0], folder, s.opened("2 Bundles"))
+		s.press(window, "Install All")
+		s.there(filepath.Join(s.Home, "Apps/one.bundle"), true)
+		s.there(filepath.Join(s.Home, "Apps/two.bundle"), true)
+	})
+
+	// Onto the window of another one: that file gets its own.
+	t.Run("Wayland", func(t *testing.T) {
+		s, one, cells := begin(t, desk.GNOME)
+		s.launch(gui(), one)
+		folder := s.wait(window, target)
+		s.beside("Downloads", "Meadow one")
+		s.drag(cells[1], folder, s.opened("Meadow two"))
+		if v := s.installedVersion("org.example.Two"); v != "" {
+			t.Errorf("the other is installed, version %q", v)
+		}
+	})
 }
 
 // close closes a window by the window manager's key for it.
