@@ -132,8 +132,8 @@ func newLibraryWindow(app *application) *libraryWindow {
 			w.askUninstall(w.details.app.Key, "")
 		}
 	})
-	onDrop(&w.window.Widget, func(path string) bool {
-		app.openBundle(path)
+	onDropFiles(&w.window.Widget, func(paths []string) bool {
+		app.openBundles(paths)
 		return true
 	}).ConnectEnter(func(_, _ float64) gdk.DragAction { return gdk.ActionCopy })
 	w.render()

@@ -9,7 +9,6 @@ import (
 	"github.com/diamondburned/gotk4-adwaita/pkg/adw"
 	coreglib "github.com/diamondburned/gotk4/pkg/core/glib"
 	"github.com/diamondburned/gotk4/pkg/gdk/v4"
-	"github.com/diamondburned/gotk4/pkg/gio/v2"
 	"github.com/diamondburned/gotk4/pkg/glib/v2"
 	"github.com/diamondburned/gotk4/pkg/gtk/v4"
 	"github.com/diamondburned/gotk4/pkg/pango"
@@ -128,22 +127,6 @@ func (r *factRow) show(v state.Row) {
 		}
 		r.tone = v.Tone
 	}
-}
-
-// onDrop calls f with the path of a file that is dropped on the widget; f says whether it took it.
-func onDrop(w *gtk.Widget, f func(path string) bool) *gtk.DropTarget {
-	target := gtk.NewDropTarget(gio.GTypeFile, gdk.ActionCopy)
-	target.ConnectDrop(func(value *coreglib.Value, _, _ float64) bool {
-		object := value.Object()
-		if object == nil {
-			return false
-		}
-		file := gio.File{Object: object}
-		path := file.Path()
-		return path != "" && f(path)
-	})
-	w.AddController(target)
-	return target
 }
 
 // onEscape calls f when Escape is pressed and nothing inside the window wanted it, such as an open menu.
