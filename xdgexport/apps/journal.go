@@ -31,7 +31,8 @@ type journal struct {
 	// What has been read: all lines before off of that file.
 	dev, ino uint64
 	off      int64
-	lines    int // that were read, and so are in the file
+	lines    int      // that were read, and so are in the file
+	held     *os.File // that file: while it is open, no other can have its number; nil when it cannot be held
 }
 
 // errJournal is when a journal's file cannot be ours: another user's, or one that others can write.
@@ -41,7 +42,7 @@ var errJournal = errors.New("it does not belong to you alone")
 // valid only during the call.
 func (j *journal) read(reset func(), line func([]byte)) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(j.path, &st); err == nil && st.Dev == j.dev && st.Ino == j.ino && st.Size == j.off {
+	if err := unix.Lstat(j.path, &st); err == nil && j.is(&st) && st.Size == j.off {
 		return nil
 	}
 	f, err := os.OpenFile(j.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
@@ -61,7 +62,22 @@ func (j *journal) forget(reset func()) {
 	if j.ino != 0 {
 		reset()
 	}
-	j.dev, j.ino, j.off, j.lines = 0, 0, 0, 0
+	j.held.Close() // nil is fine
+	j.dev, j.ino, j.off, j.lines, j.held = 0, 0, 0, 0, nil
+}
+
+// is tells whether a file is the one that was read.
+func (j *journal) is(st *unix.Stat_t) bool {
+	return j.held != nil && st.Dev == j.dev && st.Ino == j.ino
+}
+
+// hold remembers which file is read. A descriptor of its own keeps it, as one that shares the file's lock would keep that too.
+func (j *journal) hold(f *os.File, st *unix.Stat_t) {
+	j.dev, j.ino = st.Dev, st.Ino
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err == nil {
+		j.held = os.NewFile(uintptr(fd), j.path)
+	}
 }
 
 func (j *journal) readFrom(f *os.File, reset func(), line func([]byte)) error {
@@ -73,9 +89,9 @@ func (j *journal) readFrom(f *os.File, reset func(), line func([]byte)) error {
 		j.forget(reset)
 		return errJournal
 	}
-	if st.Dev != j.dev || st.Ino != j.ino || st.Size < j.off {
+	if !j.is(&st) || st.Size < j.off {
 		j.forget(reset)
-		j.dev, j.ino = st.Dev, st.Ino
+		j.hold(f, &st)
 	}
 	buf := make([]byte, st.Size-j.off)
 	n, err := f.ReadAt(buf, j.off)
