@@ -240,6 +240,16 @@ func (l Library) used(a App) time.Time {
 	return l.Used[a.Key]
 }
 
+// faults is how many of the files have something wrong.
+func (a App) faults() (n int) {
+	for _, f := range a.Files {
+		if f.fault() != "" {
+			n++
+		}
+	}
+	return n
+}
+
 func (l Library) row(a App) LibraryRow {
 	f := a.Current()
 	r := LibraryRow{Key: a.Key, File: f.File, Digest: f.Digest, Title: a.Title(), Running: l.Running[a.Key], Fault: f.fault()}
@@ -252,6 +262,9 @@ func (l Library) row(a App) LibraryRow {
 	}
 	if n := len(a.Files); n > 1 {
 		parts = append(parts, tr.N("{n} version", "{n} versions", n, "n", itoa(n)))
+	}
+	if n := a.faults(); n > 0 && r.Fault == "" {
+		parts = append(parts, tr.N("{n} not used", "{n} not used", n, "n", itoa(n)))
 	}
 	if r.Fault == "" && !r.Running {
 		if used := lastUse(l.Now, l.Used[a.Key]); used != "" {

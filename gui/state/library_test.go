@@ -103,6 +103,13 @@ func TestLibraryRow(t *testing.T) {
 	if want := "Meadow, 2.0, 300 bytes, 2 versions, Used yesterday"; meadow.Spoken != want {
 		t.Errorf("the row is read as %q, want %q", meadow.Spoken, want)
 	}
+	// That one of several versions is not used is seen before the details are opened.
+	other := appFile("org.example.Meadow", "Meadow", "3.0", 300)
+	other.Default, other.Trust = false, trust.Changed
+	mixed := Library{Loaded: true, Now: noon, Apps: GroupApps([]AppFile{appFile("org.example.Meadow", "Meadow", "2.0", 200), other})}
+	if r := mixed.View().Rows[0]; !strings.Contains(plain(r.Text), "2 versions · 1 not used") || r.Fault != "" || !strings.HasPrefix(r.Spoken, "Meadow, 2.0") {
+		t.Errorf("with a version that is not used the row says %+v", r)
+	}
 	if !strings.HasSuffix(meadow.File, "Meadow-2.0.bundle") {
 		t.Errorf("the row is of %s, not of the version in use", meadow.File)
 	}
