@@ -159,7 +159,7 @@ func (r *folderRows) remove(f state.BundleFolder) {
 			})
 		})
 		r.window.AddToast(t)
-		inMain(r.nameToasts)
+		whileShown(t, r.nameToasts)
 	})
 }
 

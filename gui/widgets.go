@@ -152,18 +152,25 @@ func toast(overlay *adw.ToastOverlay, text, action string) *adw.Toast {
 		t.SetTimeout(10)
 	}
 	overlay.AddToast(t)
-	// Its widgets come when the toasts before it have gone; nothing tells when that is.
+	whileShown(t, func() { nameToastButtons(&overlay.Widget) })
+	return t
+}
+
+// whileShown calls f soon and then again and again until the toast has gone: its widgets come when the toasts before it have gone, and nothing tells
+// when that is.
+func whileShown(t *adw.Toast, f func()) {
 	const every, most = 200, 150 // milliseconds; times
 	times := 0
 	t.ConnectDismissed(func() { times = most })
-	name := func() bool {
-		nameToastButtons(&overlay.Widget)
+	again := func() bool {
+		if times < most {
+			f()
+		}
 		times++
 		return times < most
 	}
-	inMain(func() { name() })
-	glib.TimeoutAdd(every, name)
-	return t
+	inMain(func() { again() })
+	glib.TimeoutAdd(every, again)
 }
 
 // nameToastButtons mends what assistive technology reads for the buttons of the toasts that are shown: libadwaita gives the one that

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,6 +59,7 @@ func newHome(t *testing.T, withBus bool) *home {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { endAll(t, filepath.Join(h.bin, "glickd"), runtimeDir) })
 	h.copy(self, filepath.Join(h.bin, "glickd"))
 	if err := os.WriteFile(filepath.Join(h.bin, "glick"), []byte("#!/bin/sh\necho \"$@\" >>"+filepath.Join(h.bin, "calls")+"\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -78,6 +80,48 @@ func newHome(t *testing.T, withBus bool) *home {
 		t.Cleanup(func() { h.conn.Close() })
 	}
 	return h
+}
+
+// endAll ends the services that a program runs as, until nothing of them is left, and nothing mounted below a folder. Of one that was killed the holder
+// starts another, which nobody waits for.
+func endAll(t *testing.T, program, dir string) {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		left := mountsBelow(t, dir)
+		links, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, link := range links {
+			if exe, _ := os.Readlink(link); strings.TrimSuffix(exe, " (deleted)") != program {
+				continue
+			}
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+			left = append(left, "process "+strconv.Itoa(pid))
+			args, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "cmdline"))
+			if !bytes.HasPrefix(args, []byte(hold.Marker)) { // the holder ends with what it holds
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		if time.Since(begin) > time.Minute {
+			t.Errorf("it is left: %q", left)
+			return
+		}
+	}
+}
+
+func mountsBelow(t *testing.T, dir string) (found []string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			found = append(found, f[1])
+		}
+	}
+	return found
 }
 
 // startBus starts a bus whose service folder is the home's.
