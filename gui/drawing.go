@@ -23,6 +23,9 @@ func drawPlainly() (end func()) {
 		renderer  = "GSK_RENDERER"
 		cairo     = "cairo"
 	)
+	if hasAny(graphics) {
+		return func() {}
+	}
 	choice := map[string]string{"GDK_DEBUG": "gl-disable"}
 	if gtk.GetMinorVersion() >= disabling {
 		choice = map[string]string{"GDK_DISABLE": "gl,vulkan"}
@@ -33,7 +36,7 @@ func drawPlainly() (end func()) {
 		return func() {}
 	}
 	for name := range choice {
-		if _, set := os.LookupEnv(name); set || hasAny(graphics) {
+		if _, set := os.LookupEnv(name); set {
 			return func() {}
 		}
 	}

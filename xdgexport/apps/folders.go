@@ -194,7 +194,7 @@ func (l *library) removeFolder(path string) error {
 		case slices.Contains(baseFolders(), filepath.Clean(path)):
 			return added, errors.New("it is always looked into")
 		}
-		return added, fmt.Errorf("it was not added: %w", fs.ErrNotExist)
+		return added, &kindError{"it was not added", fs.ErrNotExist}
 	}
 	return l.changeFolders(remove)
 }
@@ -328,7 +328,7 @@ func judgeNames(path string, others []string) error {
 	for _, other := range others {
 		switch {
 		case path == other:
-			return fmt.Errorf("it is one of them already: %w", fs.ErrExist)
+			return &kindError{"it is one of them already", fs.ErrExist}
 		case inside(path, other):
 			return fmt.Errorf("%w: it lies inside of %s, which is one", ErrUnsuitable, other)
 		case inside(other, path):
@@ -360,7 +360,7 @@ func judgePlace(real string, others []string) error {
 		}
 		// The same folder can have several paths, by mounts.
 		if sameFolder(real, other) {
-			return fmt.Errorf("it is the same as %s: %w", other, fs.ErrExist)
+			return &kindError{"it is the same as " + other, fs.ErrExist}
 		}
 	}
 	return nil
@@ -413,6 +413,17 @@ func strangers(path, dir, why, mend string) error {
 	}
 	return &strangersError{what + " " + why + mend}
 }
+
+// kindError is of a kind whose own words would say nothing more.
+type kindError struct {
+	text string
+	kind error
+}
+
+func (e *kindError) Error() string { return e.text }
+
+// Unwrap gives the kind.
+func (e *kindError) Unwrap() error { return e.kind }
 
 type strangersError struct{ text string }
 
